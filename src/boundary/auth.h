@@ -1,0 +1,78 @@
+/* Who is calling: token verification with a cache, issuer keys fetched over the boundary's own TLS
+ * client. The gateway only carries bytes and is never believed. */
+#ifndef BOUNDARY_AUTH_H
+#define BOUNDARY_AUTH_H
+
+#include <stdatomic.h>
+#include "base/bytes.h"
+#include "codec/jws.h"
+#include "model/rbac.h"
+
+#define AUTH_GROUPS_MAX     200
+#define AUTH_CLOCK_SKEW_S   300u
+#define AUTH_AUDIENCES_MAX  8
+#define AUTH_ISSUERS_MAX    4
+
+/* Part of the sealed pool configuration. */
+struct auth_issuer {
+    char issuer[256];      /* exact "iss" */
+    char host[256];        /* TLS server name of its key set */
+    uint16_t port;
+    char path[256];        /* of the JWKS document */
+    char *roots_pem;       /* certificates that may sign its TLS certificate; owned */
+};
+struct auth_config {
+    char tenant[37];       /* "tid" every token must carry */
+    char audience_host[AUTH_AUDIENCES_MAX][256]; /* aud is "https://HOST[:port][/]", HOST one of these */
+    unsigned audience_n;
+    struct auth_issuer issuer[AUTH_ISSUERS_MAX];
+    unsigned issuer_n;
+};
+/* JSON form (see docs/boundary.md): parse is strict about what it knows. */
+HSM_MUST_USE hsm_err auth_config_parse(struct bytes json, struct auth_config *ret, char *why,
+                                       size_t cap);
+void auth_config_done(struct auth_config *c);
+
+struct identity {
+    char oid[65];               /* principal; lower case */
+    char (*groups)[37];         /* owned, lower case */
+    unsigned group_n;
+    bool is_app;
+    uint64_t exp;               /* Unix seconds */
+    char *audit_json;           /* JSON text of the audit record's identity claims; owned */
+    atomic_uint refs;
+};
+void identity_unref(struct identity *i);
+
+struct auth;
+/* relay: how to send bytes to an issuer (see auth_net_*). config is taken over. */
+struct auth_relay {
+    void *ctx;
+    void (*open)(void *ctx, uint32_t conn, const char *host, uint16_t port);
+    void (*data)(void *ctx, uint32_t conn, struct bytes b);
+    void (*close)(void *ctx, uint32_t conn);
+    /* The key sets changed (or a fetch failed): parked requests should be tried again. */
+    void (*keys_changed)(void *ctx);
+};
+HSM_MUST_USE hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay,
+                              struct auth **ret);
+void auth_free(struct auth *a);
+
+/* Verify a raw token. now_ms: wall clock.
+ *   HSM_OK            *ret is a reference (identity_unref)
+ *   HSM_E_AGAIN       the issuer's keys must be fetched first: the request is to be parked and tried
+ *                     again after keys_changed(); a fetch is on its way
+ *   HSM_E_TOKEN_*     detail[cap] is the text for the client (without Activity ID)
+ * Thread-safe. A token that verified is cached by SHA-256 until its exp; a hit costs one hash.
+ * Unknown key ids cause at most one fetch per 5 s and issuer. */
+HSM_MUST_USE hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms,
+                                struct identity **ret, char *detail, size_t cap);
+void auth_stats(struct auth *a, uint64_t *ret_hits, uint64_t *ret_misses);
+
+/* Bytes from the gateway for a connection (control thread only), connection lost, and a periodic
+ * tick (about every 250 ms) for timeouts and refresh. */
+void auth_net_data(struct auth *a, uint32_t conn, struct bytes b);
+void auth_net_closed(struct auth *a, uint32_t conn);
+void auth_tick(struct auth *a, uint64_t now_ms);
+
+#endif

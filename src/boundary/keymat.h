@@ -1,0 +1,58 @@
+/* Key material: generation, the serialised private part, and every cryptographic operation on it.
+ * Private bytes are in secret memory only; libcrypto's own allocations are there as well
+ * (secret_take_over_openssl). Thread-safe: a struct keymat may be used by several threads. */
+#ifndef BOUNDARY_KEYMAT_H
+#define BOUNDARY_KEYMAT_H
+
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "model/alg.h"
+#include "wire/wire.h"
+
+struct keymat_spec {
+    enum key_type kty;
+    enum key_curve crv;
+    uint32_t bits;            /* RSA 2048/3072/4096, oct 128/192/256 */
+    uint32_t public_exponent; /* RSA: 3 or 65537 */
+};
+/* Fill defaults (RSA 2048/65537, EC P-256, oct 256) and check; HSM_E_BAD_PARAMETER with *why. */
+HSM_MUST_USE hsm_err keymat_spec_check(struct keymat_spec *spec, const char **why);
+
+/* Public part, fixed buffers. oct: everything empty. */
+struct keymat_public {
+    uint8_t n[512], e[8], x[66], y[66];
+    size_t n_len, e_len, x_len, y_len;
+};
+
+/* New key: serialised private part (own versioned format) in secret memory. Slow for RSA. */
+HSM_MUST_USE hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
+                                     struct keymat_public *ret_public);
+
+struct keymat;
+/* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes come
+ * from our own seal). *ret is reference counted: starts with one. */
+HSM_MUST_USE hsm_err keymat_open(struct bytes private_part, struct keymat **ret);
+struct keymat *keymat_ref(struct keymat *k);
+void keymat_unref(struct keymat *k); /* NULL is fine; the last one wipes */
+
+/* One operation; op is one KEY_OP bit out of encrypt, decrypt, wrap, unwrap, sign, verify. The
+ * algorithm was checked with crypto_alg_fits() already; lengths are checked here:
+ * HSM_E_BAD_PARAMETER with *why, HSM_E_CRYPTO for every decryption or integrity failure (uniform).
+ * Results go to out->value etc., which point into buf[cap] (cap >= in->value.n + 1024). */
+HSM_MUST_USE hsm_err keymat_crypto(struct keymat *k, uint32_t op, const struct wire_crypto *in,
+                                   uint8_t *buf, size_t cap, struct wire_crypto_result *out,
+                                   const char **why);
+
+/* Opened keys by version id, least recently used goes first when limit bytes of secret memory (as
+ * estimated) are exceeded or secret memory runs out. */
+struct keycache;
+HSM_MUST_USE hsm_err keycache_new(size_t limit, struct keycache **ret);
+void keycache_free(struct keycache *c);
+/* *ret is a reference for the caller. open is called (without the cache's lock) on a miss and gives
+ * the serialised private part. */
+typedef hsm_err (*keycache_open_fn)(void *ctx, struct secret_buf *ret_private);
+HSM_MUST_USE hsm_err keycache_get(struct keycache *c, const struct uuid *version,
+                                  keycache_open_fn open, void *ctx, struct keymat **ret);
+void keycache_drop(struct keycache *c, const struct uuid *version);
+
+#endif

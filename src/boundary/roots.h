@@ -1,0 +1,41 @@
+/* The pool's root secrets: made by the first boundary of a pool, kept sealed locally by a seal
+ * provider, carried by the security domain, and nowhere else. All of it in secret memory. */
+#ifndef BOUNDARY_ROOTS_H
+#define BOUNDARY_ROOTS_H
+
+#include "base/bytes.h"
+#include "base/secret.h"
+#include "base/uuid.h"
+
+#define ROOT_KEY_LEN 32
+
+struct roots {
+    struct uuid pool;             /* pool id (also the security domain id) */
+    uint8_t *dek;                 /* 32: data encryption key; record keys, index key, txn key derive */
+    uint8_t *backup;              /* 64: backup protection key */
+    struct secret_buf owner_key;  /* PKCS#8 DER of the partition-owner EC P-384 key */
+    struct secret_buf audit_key;  /* PKCS#8 DER of the EC P-256 key that signs audit checkpoints */
+    uint8_t *owner_cert;          /* DER of the self-signed owner certificate (public) */
+    size_t owner_cert_n;
+    struct secret_buf mem;        /* backing of dek and backup */
+};
+/* Fresh secrets; pool name goes into the owner certificate's subject. */
+HSM_MUST_USE hsm_err roots_generate(const char *pool_name, struct roots *ret);
+/* Versioned serialisation (secret) and back; strict. */
+HSM_MUST_USE hsm_err roots_encode(const struct roots *r, struct secret_buf *ret);
+HSM_MUST_USE hsm_err roots_decode(struct bytes b, struct roots *ret);
+void roots_done(struct roots *r);
+
+/* 32 bytes = HKDF-SHA-256(dek, salt = pool id, info = label || context). out in secret memory or
+ * wiped by the caller. */
+HSM_MUST_USE hsm_err roots_derive(const struct roots *r, const char *label, struct bytes context,
+                                  uint8_t out[32]);
+
+/* Seal provider "file" (development): path holds the sealed roots (AES-256-GCM under a random key
+ * that lies beside it in path.key, 0600). Both are written temp + fsync + rename before the sandbox
+ * closes. Protection level "software". */
+HSM_MUST_USE hsm_err seal_file_load(const char *path, struct roots *ret, char *text, size_t cap);
+HSM_MUST_USE hsm_err seal_file_store(const char *path, const struct roots *r, char *text,
+                                     size_t cap);
+
+#endif
