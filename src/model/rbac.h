@@ -33,6 +33,8 @@ struct builtin_role {
 /* NULL at the end: builtin_role_at(0), (1), ... in the order in which the service lists them. */
 const struct builtin_role *builtin_role_at(unsigned i);
 const struct builtin_role *builtin_role_find(const struct uuid *guid);
+/* Guid of Managed HSM Administrator, the role that must never be without a holder at "/". */
+const struct uuid *builtin_role_administrator(void);
 
 enum scope_kind { SCOPE_ROOT, SCOPE_KEYS, SCOPE_KEY };
 struct scope {
