@@ -1,0 +1,66 @@
+# The menu. Every target sets up what it needs (packages included).
+BUILD := build/release
+JOBS  := $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: all build demo test bench fuzz lint format clean help \
+        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e venv
+
+all: build
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make build      programs in build/release/bin
+## make demo       install, build, start a pool, activate it, use it, show a refused caller
+## make test       everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
+## make bench      ratios against raw OpenSSL and nginx, into build/bench
+## make fuzz       the fuzz targets, FUZZ_SECONDS each (default 600)
+## make lint       format, clang-tidy, cppcheck, layers, banned calls
+packages-build:
+	@scripts/install-packages.sh build
+packages-test:
+	@scripts/install-packages.sh test
+packages-bench:
+	@scripts/install-packages.sh bench
+
+build: packages-build
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@rm -f build-configure.log
+	@cmake --build --preset release -j $(JOBS)
+
+demo: build
+	@scripts/demo.sh $(CURDIR)/$(BUILD)/bin
+
+unit: packages-test build
+	ctest --preset release -j $(JOBS)
+unit-clang: packages-test
+	@scripts/preset.sh clang -j $(JOBS)
+unit-asan: packages-test
+	@scripts/preset.sh asan -j $(JOBS)
+	ASAN_OPTIONS=detect_leaks=1 ctest --preset asan -j $(JOBS)
+unit-tsan: packages-test
+	@scripts/preset.sh tsan -j $(JOBS)
+	ctest --preset tsan -j $(JOBS)
+lint: packages-test build
+	@scripts/lint.sh
+format:
+	@scripts/format.sh
+fuzz-smoke: packages-test
+	@scripts/preset.sh fuzz -j $(JOBS)
+	@scripts/fuzz.sh $${FUZZ_SECONDS:-10}
+fuzz: packages-test
+	@scripts/preset.sh fuzz -j $(JOBS)
+	@scripts/fuzz.sh $${FUZZ_SECONDS:-600}
+venv: packages-test
+	@scripts/venv.sh
+e2e: packages-test build venv
+	@scripts/e2e.sh
+
+test:
+	@scripts/test-all.sh
+
+bench: packages-bench build
+	@tests/bench/run.sh
+
+clean:
+	rm -rf build

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# End-to-end tests: real az, real SDKs, real processes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export KEYHOLD_BIN=$PWD/build/release/bin KEYHOLD_AZ=$PWD/build/venv-az/bin/az
+exec build/venv/bin/python -m pytest -q --timeout=600 -p no:cacheprovider tests/e2e tests/chaos "$@"

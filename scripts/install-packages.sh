@@ -1,0 +1,66 @@
+#!/bin/sh
+# Installs what the build, the tests and the benchmarks need on Debian 12 or 13.
+#   install-packages.sh build|test|bench     (test includes build, bench includes build)
+# Does nothing when everything is there already. Needs root or sudo only when something is missing.
+set -eu
+
+build="gcc g++ libc6-dev make cmake ninja-build pkg-config python3 libssl-dev libuv1-dev liblmdb-dev
+ libraft-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev"
+test_="$build git clang llvm clang-format clang-tidy cppcheck python3-venv python3-dev curl openssl procps gdb
+ iproute2"
+bench="$build nginx-light openssl curl procps linux-perf"
+
+case "${1:-build}" in
+build) wanted=$build ;;
+test) wanted=$test_ ;;
+bench) wanted=$bench ;;
+*)
+    echo "usage: $0 build|test|bench" >&2
+    exit 2
+    ;;
+esac
+
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+case "$codename" in
+bookworm) [ "${1:-build}" = test ] && wanted="$wanted libclang-rt-14-dev" ;;
+trixie) [ "${1:-build}" = test ] && wanted="$wanted libclang-rt-19-dev" ;;
+*) echo "warning: only Debian 12 and 13 are tested, this is '$codename'" >&2 ;;
+esac
+
+installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+raft_ok() { dpkg --compare-versions "$(dpkg-query -W -f '${Version}' libraft-dev 2>/dev/null || echo 0)" ge 0.22; }
+
+missing=
+for p in $wanted; do installed "$p" || missing="$missing $p"; done
+raft_ok || missing="$missing libraft-dev"
+[ -n "$missing" ] || exit 0
+
+root=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "these packages are missing and this is not root (no sudo either):$missing" >&2
+        exit 1
+    }
+    root=sudo
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$root apt-get update -q
+
+# libraft 0.22 is in Debian 13; Debian 12 has it in backports (its own 0.15 is unsafe). The mirror is
+# the one that this machine uses already.
+target=
+if [ "$codename" = bookworm ] && ! raft_ok; then
+    if ! apt-cache policy | grep -q 'n=bookworm-backports'; then
+        mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+            awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
+        [ -n "$mirror" ] || { echo "no Debian mirror for bookworm found in apt's sources" >&2; exit 1; }
+        echo "deb $mirror bookworm-backports main" |
+            $root tee /etc/apt/sources.list.d/keyhold-backports.list >/dev/null
+        $root apt-get update -q
+    fi
+    target="libraft-dev/bookworm-backports libraft0/bookworm-backports"
+    missing=$(echo "$missing" | sed 's/ libraft-dev//g')
+fi
+# shellcheck disable=SC2086
+$root apt-get install -y -q --no-install-recommends $missing $target

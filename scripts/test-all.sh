@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# make test: every layer of tests; stops at the first layer that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+started=$SECONDS
+step() {
+    local t=$SECONDS
+    echo "=== $*"
+    "$@"
+    echo "=== done: $* ($((SECONDS - t)) s)"
+}
+step make --no-print-directory unit
+step make --no-print-directory lint
+step make --no-print-directory e2e
+step make --no-print-directory unit-clang
+step make --no-print-directory unit-asan
+step make --no-print-directory unit-tsan
+step make --no-print-directory fuzz-smoke
+echo "all layers passed in $((SECONDS - started)) s"
