@@ -1,0 +1,98 @@
+/* What door.c (listeners, table, life) and visitor.c (one connection) share. */
+#ifndef DOOR_INTERNAL_H
+#define DOOR_INTERNAL_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include "base/bytes.h"
+#include "door/door.h"
+
+#define DOOR_BACKENDS_MAX 64
+#define DOOR_ROUTES_MAX   256
+#define DOOR_LINKS_MAX    64 /* connections of one backend */
+#define DOOR_PEEK_MAX     (16384 + 512)
+
+/* One connection of a backend. */
+struct link {
+    uv_poll_t poll;
+    struct backend *b;
+    int fd;
+};
+struct backend {
+    struct door *d;
+    char name[64];
+    char path[108];
+    uv_poll_t poll;
+    int fd;
+    struct link *link[DOOR_LINKS_MAX];
+    size_t link_n;
+    size_t turn;
+};
+struct route {
+    char pattern[256]; /* without the "*" of a suffix */
+    bool is_suffix;
+    struct backend *b;
+};
+struct listener {
+    struct door *d;
+    struct listener *next;
+    uv_poll_t poll;
+    int fd;
+    bool paused;
+};
+
+enum visitor_state {
+    VISITOR_FIRST,   /* nothing known */
+    VISITOR_CONNECT, /* head of a CONNECT request */
+    VISITOR_HELLO,   /* ClientHello */
+    VISITOR_PARKED,  /* its backend is not there or is full */
+    VISITOR_LINGER,  /* refused with a text; reads away what still comes */
+    VISITOR_CLOSED,
+};
+struct visitor {
+    struct door *d;
+    struct visitor *prev, *next;
+    uv_poll_t poll;
+    int fd;
+    int low; /* SO_RCVLOWAT */
+    enum visitor_state state;
+    uint64_t deadline;
+    struct in6_addr address; /* IPv4 as mapped */
+    struct backend *b;       /* by CONNECT, then by server name */
+    size_t linger_left;
+};
+
+struct door {
+    uv_loop_t *loop;
+    struct door_config cfg;
+    uv_timer_t timer;
+    struct backend *backend[DOOR_BACKENDS_MAX];
+    size_t backend_n;
+    struct route route[DOOR_ROUTES_MAX];
+    size_t route_n;
+    struct backend *fallback;
+    struct listener *listeners;
+    struct visitor *visitors;
+    unsigned handles_open;
+    bool timer_on, paused, freeing;
+    uint64_t resume_at;
+    struct door_stats stats;
+    uint8_t peek[DOOR_PEEK_MAX];
+};
+
+/* Takes fd. */
+void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer);
+void visitor_close(struct visitor *v);
+void visitor_tick(struct visitor *v, uint64_t now);
+/* Try again to hand over. */
+void visitor_retry(struct visitor *v);
+
+/* NULL when no route fits. */
+struct backend *door_find(const struct door *d, const char *host);
+/* Pass fd to one of the backend's connections; the caller closes its copy. */
+bool backend_give(struct backend *b, int fd);
+void door_handle_closed(struct door *d);
+void door_visitor_gone(struct door *d);
+void door_timer_start(struct door *d);
+
+#endif
