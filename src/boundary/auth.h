@@ -23,12 +23,13 @@ struct auth_issuer {
 };
 struct auth_config {
     char tenant[37];       /* "tid" every token must carry */
-    char audience_host[AUTH_AUDIENCES_MAX][256]; /* aud is "https://HOST[:port][/]", HOST one of these */
+    char audience_host[AUTH_AUDIENCES_MAX][256]; /* of aud "https://HOST[:port][/]" */
     unsigned audience_n;
     struct auth_issuer issuer[AUTH_ISSUERS_MAX];
     unsigned issuer_n;
 };
-/* JSON form (see docs/boundary.md): parse is strict about what it knows. */
+/* JSON form (see docs/boundary.md): parse is strict about what it knows. "tenant" is optional in it:
+ * when absent, ret->tenant is "" and the caller fills it in before auth_new(). */
 HSM_MUST_USE hsm_err auth_config_parse(struct bytes json, struct auth_config *ret, char *why,
                                        size_t cap);
 void auth_config_done(struct auth_config *c);
@@ -39,7 +40,7 @@ struct identity {
     unsigned group_n;
     bool is_app;
     uint64_t exp;               /* Unix seconds */
-    char *audit_json;           /* JSON text of the audit record's identity claims; owned */
+    char *audit_json;           /* JSON text of the audit record's identity; owned */
     atomic_uint refs;
 };
 void identity_unref(struct identity *i);
@@ -54,6 +55,7 @@ struct auth_relay {
     /* The key sets changed (or a fetch failed): parked requests should be tried again. */
     void (*keys_changed)(void *ctx);
 };
+/* HSM_E_BAD_PARAMETER: no tenant, or roots that are no certificates. config is emptied either way. */
 HSM_MUST_USE hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay,
                               struct auth **ret);
 void auth_free(struct auth *a);

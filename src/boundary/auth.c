@@ -1,0 +1,390 @@
+#include "boundary/auth_internal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <openssl/evp.h>
+#include "base/log.h"
+#include "base/uuid.h"
+#include "boundary/jwks_client.h"
+
+#define REFRESH_MS       600000u
+#define ON_DEMAND_GAP_MS 5000u
+#define FAILED_GRACE_MS  1000u
+#define BACKOFF_MAX_MS   30000u
+#define CLOCK_BACK_MS    10000u
+
+/* Times are Unix milliseconds, 0: never. Fields below "keys" change under auth.lock, by the control
+ * thread only. */
+struct issuer {
+    struct jwks_client *client;  /* control thread */
+    uint64_t next_ms;            /* control thread: next attempt */
+    atomic_bool is_wanted;       /* a token named a key that is not here */
+    struct jwks keys;
+    uint8_t hash[32];            /* of the text that keys came from */
+    uint64_t started_ms, fetched_ms, failed_ms;
+    unsigned failures;           /* in a row */
+    bool in_flight;
+};
+
+struct auth {
+    struct auth_config conf;
+    struct auth_relay relay;
+    struct auth_cache *cache;
+    EVP_MD *sha256;
+    atomic_uint_fast64_t generation; /* of the key sets; cached verdicts of older ones are void */
+    atomic_uint_fast64_t misses;
+    pthread_rwlock_t lock;
+    struct issuer issuer[AUTH_ISSUERS_MAX];
+    /* control thread */
+    uint64_t now_ms;
+    uint32_t last_conn;
+};
+
+/* What one check needs besides its arguments; too much for a worker's stack. */
+struct scratch {
+    struct auth_claims claims;
+    uint8_t decoded[JWS_TEXT_MAX];
+};
+static void scratch_done(struct scratch **s)
+{
+    free(*s);
+}
+static void key_done(EVP_PKEY **k)
+{
+    EVP_PKEY_free(*k);
+}
+
+/* ---- life ---- */
+
+static hsm_err set_up(struct auth *a)
+{
+    struct uuid tenant;
+    if (uuid_parse(bytes_str(a->conf.tenant), &tenant) != HSM_OK || a->conf.audience_n == 0 ||
+        a->conf.issuer_n == 0)
+        return HSM_E_BAD_PARAMETER;
+    a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (a->sha256 == NULL)
+        return HSM_E_INTERNAL;
+    for (unsigned i = 0; i < a->conf.issuer_n; i++)
+        TRY(jwks_client_new(&a->conf.issuer[i], &a->relay, &a->issuer[i].client));
+    return auth_cache_new(&a->cache);
+}
+
+hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay, struct auth **ret)
+{
+    struct auth *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return HSM_E_NOMEM;
+    pthread_rwlock_init(&a->lock, NULL);
+    a->conf = *config;
+    *config = (struct auth_config){ 0 };
+    a->relay = *relay;
+    hsm_err err = set_up(a);
+    if (err != HSM_OK) {
+        auth_free(a);
+        return err;
+    }
+    *ret = a;
+    return HSM_OK;
+}
+
+void auth_free(struct auth *a)
+{
+    if (a == NULL)
+        return;
+    for (unsigned i = 0; i < AUTH_ISSUERS_MAX; i++) {
+        jwks_client_free(a->issuer[i].client);
+        jwks_done(&a->issuer[i].keys);
+    }
+    auth_cache_free(a->cache);
+    EVP_MD_free(a->sha256);
+    auth_config_done(&a->conf);
+    pthread_rwlock_destroy(&a->lock);
+    free(a);
+}
+
+/* ---- check ---- */
+
+static struct issuer *issuer_of(struct auth *a, const char *iss)
+{
+    for (unsigned i = 0; i < a->conf.issuer_n; i++) {
+        if (strcmp(a->conf.issuer[i].issuer, iss) == 0)
+            return &a->issuer[i];
+    }
+    return NULL;
+}
+
+static hsm_err fail_issuer(const struct auth *a, const char *iss, char *detail, size_t cap)
+{
+    struct wr w = wr_of(detail, cap - 1);
+    char shown[AUTH_SHOWN_MAX + 4];
+    auth_shown(shown, iss);
+    wr_str(&w, "AKV10032: Invalid issuer. Expected one of ");
+    for (unsigned i = 0; i < a->conf.issuer_n; i++) {
+        wr_str(&w, i > 0 ? " " : "");
+        wr_str(&w, a->conf.issuer[i].issuer);
+    }
+    wr_str(&w, ", found ");
+    wr_str(&w, shown);
+    wr_str(&w, ".");
+    detail[w.n] = 0;
+    return HSM_E_TOKEN_ISSUER;
+}
+
+static hsm_err fail_signature(char *detail, size_t cap)
+{
+    snprintf(detail, cap, "%s", hsm_err_text(HSM_E_TOKEN_SIGNATURE));
+    return HSM_E_TOKEN_SIGNATURE;
+}
+
+/* No key of that id (lock held shared): is there hope? */
+static hsm_err judge_unknown_key(struct issuer *i, uint64_t now_ms)
+{
+    if (i->in_flight)
+        return HSM_E_AGAIN;
+    if (i->failed_ms != 0 && now_ms < i->failed_ms + FAILED_GRACE_MS)
+        return HSM_E_UNAVAILABLE;
+    if (i->fetched_ms != 0 && now_ms < i->fetched_ms + ON_DEMAND_GAP_MS)
+        return HSM_E_TOKEN_SIGNATURE;
+    atomic_store(&i->is_wanted, true);
+    return HSM_E_AGAIN;
+}
+
+/* *ret_key is a reference; *ret_generation that of the set it belongs to. */
+static hsm_err find_key(struct auth *a, struct issuer *i, const struct jws *j, uint64_t now_ms,
+                        EVP_PKEY **ret_key, uint64_t *ret_generation)
+{
+    hsm_err err = HSM_OK;
+    pthread_rwlock_rdlock(&a->lock);
+    const struct jwk_public *k = jwks_find(&i->keys, j->kid);
+    if (k == NULL)
+        err = judge_unknown_key(i, now_ms);
+    else if ((k->only_alg != JWS_NONE && k->only_alg != j->alg) || EVP_PKEY_up_ref(k->key) != 1)
+        err = HSM_E_TOKEN_SIGNATURE;
+    if (err == HSM_OK) {
+        *ret_key = k->key;
+        *ret_generation = atomic_load(&a->generation);
+    }
+    pthread_rwlock_unlock(&a->lock);
+    return err;
+}
+
+static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struct scratch *s,
+                      char *detail, size_t cap, uint64_t *ret_generation)
+{
+    struct jws j;
+    DEFER(key_done) EVP_PKEY *key = NULL;
+    hsm_err err = jws_parse(token, s->decoded, sizeof s->decoded, &j);
+    if (err == HSM_OK)
+        err = auth_claims_parse(j.payload, &s->claims);
+    if (err != HSM_OK) {
+        snprintf(detail, cap, "%s", hsm_err_text(HSM_E_TOKEN_MALFORMED));
+        return HSM_E_TOKEN_MALFORMED;
+    }
+    struct issuer *i = issuer_of(a, s->claims.iss);
+    if (i == NULL)
+        return fail_issuer(a, s->claims.iss, detail, cap);
+    if (j.kid[0] == 0)
+        return fail_signature(detail, cap);
+    err = find_key(a, i, &j, now_ms, &key, ret_generation);
+    if (err == HSM_OK)
+        err = jws_verify(&j, key);
+    if (err == HSM_E_TOKEN_SIGNATURE)
+        return fail_signature(detail, cap);
+    TRY(err);
+    return auth_claims_check(&s->claims, &a->conf, now_ms / 1000, detail, cap);
+}
+
+hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms, struct identity **ret,
+                   char *detail, size_t cap)
+{
+    uint8_t digest[32];
+    unsigned digest_n;
+    uint64_t generation = 0;
+    HSM_ASSERT(cap > 0);
+    detail[0] = 0;
+    if (token.n == 0)
+        return HSM_E_TOKEN_MISSING;
+    if (token.n > JWS_TEXT_MAX)
+        return HSM_E_TOKEN_MALFORMED;
+    if (EVP_Digest(token.p, token.n, digest, &digest_n, a->sha256, NULL) != 1)
+        return HSM_E_NOMEM;
+    struct identity *who =
+        auth_cache_find(a->cache, digest, atomic_load(&a->generation), now_ms / 1000);
+    if (who == NULL) {
+        atomic_fetch_add_explicit(&a->misses, 1, memory_order_relaxed);
+        DEFER(scratch_done) struct scratch *s = malloc(sizeof *s);
+        if (s == NULL)
+            return HSM_E_NOMEM;
+        TRY(verify(a, token, now_ms, s, detail, cap, &generation));
+        TRY(auth_identity_new(&s->claims, &who));
+        auth_cache_add(a->cache, digest, generation, now_ms / 1000, who);
+    }
+    *ret = who;
+    return HSM_OK;
+}
+
+void auth_stats(struct auth *a, uint64_t *ret_hits, uint64_t *ret_misses)
+{
+    *ret_hits = auth_cache_hits(a->cache);
+    *ret_misses = atomic_load(&a->misses);
+}
+
+/* ---- keys: control thread ---- */
+
+static uint64_t backoff_ms(unsigned failures)
+{
+    uint64_t ms = failures > 5 ? BACKOFF_MAX_MS : (uint64_t)1000 << (failures - 1);
+    return ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms;
+}
+
+static void note_failure(struct auth *a, unsigned at, const char *why)
+{
+    struct issuer *i = &a->issuer[at];
+    if (i->failures == 0)
+        log_warn("the signing keys of issuer %s cannot be fetched: %s; trying again",
+                 a->conf.issuer[at].issuer, why);
+    pthread_rwlock_wrlock(&a->lock);
+    i->failures++;
+    i->failed_ms = a->now_ms;
+    i->in_flight = false;
+    pthread_rwlock_unlock(&a->lock);
+    i->next_ms = a->now_ms + backoff_ms(i->failures);
+}
+
+static void note_success(struct auth *a, unsigned at)
+{
+    struct issuer *i = &a->issuer[at];
+    if (i->failures > 0)
+        log_info("the signing keys of issuer %s were fetched", a->conf.issuer[at].issuer);
+    pthread_rwlock_wrlock(&a->lock);
+    i->failures = 0;
+    i->failed_ms = 0;
+    i->fetched_ms = a->now_ms;
+    i->in_flight = false;
+    pthread_rwlock_unlock(&a->lock);
+    i->next_ms = a->now_ms + REFRESH_MS;
+}
+
+/* Take a fetched document. false: it is no usable key set; the old keys stay. */
+static bool take_keys(struct auth *a, struct issuer *i, struct bytes text)
+{
+    uint8_t hash[32];
+    unsigned n;
+    struct jwks fresh;
+    if (EVP_Digest(text.p, text.n, hash, &n, a->sha256, NULL) != 1)
+        return false;
+    if (i->keys.n > 0 && memcmp(hash, i->hash, sizeof hash) == 0)
+        return true;
+    if (jwks_parse(text, &fresh) != HSM_OK)
+        return false;
+    if (fresh.n == 0) {
+        jwks_done(&fresh);
+        return false;
+    }
+    pthread_rwlock_wrlock(&a->lock);
+    struct jwks old = i->keys;
+    i->keys = fresh;
+    memcpy(i->hash, hash, sizeof hash);
+    /* Under the lock: who verified with an old key has an old generation. */
+    atomic_fetch_add(&a->generation, 1);
+    pthread_rwlock_unlock(&a->lock);
+    jwks_done(&old);
+    return true;
+}
+
+/* Look at what the client made of the last event. */
+static void settle(struct auth *a, unsigned at)
+{
+    struct issuer *i = &a->issuer[at];
+    switch (jwks_client_state(i->client)) {
+    case JWKS_IDLE:
+    case JWKS_BUSY:
+        return;
+    case JWKS_FAILED:
+        note_failure(a, at, jwks_client_why(i->client));
+        break;
+    case JWKS_DONE:
+        if (take_keys(a, i, jwks_client_body(i->client)))
+            note_success(a, at);
+        else
+            note_failure(a, at, "its answer is no key set");
+        break;
+    }
+    jwks_client_reset(i->client);
+    a->relay.keys_changed(a->relay.ctx);
+}
+
+static struct issuer *issuer_of_conn(struct auth *a, uint32_t conn, unsigned *ret_at)
+{
+    for (unsigned i = 0; i < a->conf.issuer_n; i++) {
+        struct jwks_client *c = a->issuer[i].client;
+        if (jwks_client_state(c) == JWKS_BUSY && jwks_client_conn(c) == conn) {
+            *ret_at = i;
+            return &a->issuer[i];
+        }
+    }
+    return NULL;
+}
+
+void auth_net_data(struct auth *a, uint32_t conn, struct bytes b)
+{
+    unsigned at;
+    struct issuer *i = issuer_of_conn(a, conn, &at);
+    if (i == NULL)
+        return;
+    jwks_client_data(i->client, b);
+    settle(a, at);
+}
+
+void auth_net_closed(struct auth *a, uint32_t conn)
+{
+    unsigned at;
+    struct issuer *i = issuer_of_conn(a, conn, &at);
+    if (i == NULL)
+        return;
+    jwks_client_closed(i->client);
+    settle(a, at);
+}
+
+static void start(struct auth *a, struct issuer *i)
+{
+    pthread_rwlock_wrlock(&a->lock);
+    i->in_flight = true;
+    i->started_ms = a->now_ms;
+    atomic_store(&i->is_wanted, false);
+    pthread_rwlock_unlock(&a->lock);
+    jwks_client_start(i->client, ++a->last_conn, a->now_ms);
+}
+
+/* The wall clock was set back: times of the old reckoning would hold everything up. */
+static void forget_times(struct auth *a)
+{
+    pthread_rwlock_wrlock(&a->lock);
+    for (unsigned i = 0; i < a->conf.issuer_n; i++) {
+        a->issuer[i].next_ms = 0;
+        a->issuer[i].started_ms = 0;
+        a->issuer[i].fetched_ms = 0;
+        a->issuer[i].failed_ms = 0;
+    }
+    pthread_rwlock_unlock(&a->lock);
+}
+
+void auth_tick(struct auth *a, uint64_t now_ms)
+{
+    if (now_ms + CLOCK_BACK_MS < a->now_ms)
+        forget_times(a);
+    a->now_ms = now_ms;
+    for (unsigned at = 0; at < a->conf.issuer_n; at++) {
+        struct issuer *i = &a->issuer[at];
+        jwks_client_tick(i->client, now_ms);
+        settle(a, at);
+        bool is_due = now_ms >= i->next_ms;
+        bool is_asked = atomic_load(&i->is_wanted) && now_ms >= i->started_ms + ON_DEMAND_GAP_MS;
+        if (!i->in_flight && (is_due || is_asked)) {
+            start(a, i);
+            settle(a, at);
+        }
+    }
+}
