@@ -13,7 +13,7 @@
 
 #define LINGER_MS    2000
 #define LINGER_BYTES (4U << 20)
-#define TRIM_MS      1000
+#define TRIM_MS      5000
 
 static void on_poll(uv_poll_t *h, int status, int events);
 
@@ -497,6 +497,7 @@ void conn_tick(struct conn *c, uint64_t now)
     if (c->state == CONN_IDLE && !c->trimmed && !c->fresh &&
         now + c->s->cfg.idle_timeout_ms >= c->deadline + TRIM_MS) {
         c->trimmed = true;
+        c->s->trimmed_n++;
         conn_input_trim(c);
         SSL_free_buffers(c->ssl);
     }

@@ -212,10 +212,11 @@ static hsm_err chunked_step(struct conn *c)
         return HSM_E_AGAIN;
     if (!body_make_room(c, raw.n))
         return HSM_E_NOMEM;
-    /* a body holds no more bytes than its chunked form, so only the limit can overflow this */
-    size_t cap = c->body_cap < c->limit ? c->body_cap : c->limit;
-    struct wr w = { .p = c->body, .cap = cap, .n = c->body_n };
+    /* The decoder compares whole chunks with what is left, so it is shown the limit; it appends no
+     * more than it reads, and for that there is room. */
+    struct wr w = { .p = c->body, .cap = c->limit, .n = c->body_n };
     hsm_err e = http1_chunks_feed(&c->chunks, raw, &w, &used);
+    HSM_ASSERT(w.n <= c->body_cap);
     c->body_n = w.n;
     if (e == HSM_E_AGAIN) { /* all consumed: the next bytes go to the same place */
         secret_wipe(c->in + c->req_end, raw.n);

@@ -91,6 +91,8 @@ struct http_server {
     unsigned handles_open; /* timer, prepare, check, feeds, connections */
     bool delivered;        /* requests since the last batch_end */
     bool timer_on, draining, stopping, stopped, freeing;
+    unsigned trimmed_n;    /* connections that gave buffers back since the last malloc_trim() */
+    uint64_t trim_at;      /* not before then */
     uint64_t resume_at;    /* feeds rest until then (descriptor limit) */
     uint64_t drain_at;
     void (*done)(void *ctx);

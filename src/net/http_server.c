@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -14,6 +16,8 @@
 #define ACCEPTS_MAX 32 /* per wake-up */
 #define BACK_OFF_MS 100
 #define BACKLOG     1024
+#define TRIM_AT_LEAST 64
+#define TRIM_EVERY_MS 5000
 
 static void feeds_resume(struct http_server *s);
 
@@ -61,6 +65,16 @@ static void server_stop(struct http_server *s)
     uv_close((uv_handle_t *)&s->check, on_handle_closed);
 }
 
+/* Freed buffers lie between living ones: without this the pages would stay with the process. */
+static void give_back(struct http_server *s, uint64_t now)
+{
+    if (s->trimmed_n < TRIM_AT_LEAST || now < s->trim_at)
+        return;
+    malloc_trim(0);
+    s->trimmed_n = 0;
+    s->trim_at = now + TRIM_EVERY_MS;
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct http_server *s = t->data;
@@ -78,6 +92,7 @@ static void on_timer(uv_timer_t *t)
         server_stop(s);
         return;
     }
+    give_back(s, now);
     feeds_resume(s);
     if (s->sock_n == 0 && !s->draining && s->resume_at == 0) {
         uv_timer_stop(&s->timer);
