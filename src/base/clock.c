@@ -33,7 +33,7 @@ static struct civil civil_of_days(uint64_t days)
     unsigned mp = (5 * doy + 2) / 153;
     unsigned month = mp < 10 ? mp + 3 : mp - 9;
     unsigned year = yoe + (unsigned)(era * 400) + (month <= 2 ? 1 : 0);
-    return (struct civil){ .year = year, .month = month, .day = doy - (153 * mp + 2) / 5 + 1 };
+    return (struct civil){.year = year, .month = month, .day = doy - (153 * mp + 2) / 5 + 1};
 }
 
 /* 9999-12-31T23:59:59.999Z: what four digits of a year can say. */

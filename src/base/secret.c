@@ -35,7 +35,7 @@ static size_t lockable(void)
     if (getrlimit(RLIMIT_MEMLOCK, &r) != 0)
         return SIZE_MIN_AUTO;
     if (r.rlim_cur < r.rlim_max) {
-        struct rlimit raised = { .rlim_cur = r.rlim_max, .rlim_max = r.rlim_max };
+        struct rlimit raised = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
         if (setrlimit(RLIMIT_MEMLOCK, &raised) == 0)
             r = raised;
     }
@@ -171,14 +171,14 @@ hsm_err secret_buf_new(struct secret_buf *ret, size_t n)
     uint8_t *p = (uint8_t *)secret_alloc(n);
     if (p == NULL)
         return HSM_E_NOMEM;
-    *ret = (struct secret_buf){ .p = p, .n = n };
+    *ret = (struct secret_buf){.p = p, .n = n};
     return HSM_OK;
 }
 
 void secret_buf_done(struct secret_buf *b)
 {
     secret_free(b->p);
-    *b = (struct secret_buf){ 0 };
+    *b = (struct secret_buf){0};
 }
 
 /* Grow or shrink inside the block when it has the room. */
@@ -233,5 +233,5 @@ static void *hook_realloc(void *p, size_t n, const char *file, int line)
 hsm_err secret_take_over_openssl(void)
 {
     return CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) == 1 ? HSM_OK
-                                                                                : HSM_E_INTERNAL;
+                                                                               : HSM_E_INTERNAL;
 }

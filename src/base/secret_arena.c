@@ -5,16 +5,20 @@
 #include <sys/mman.h>
 
 /* Four classes per doubling: at most a fifth of a block is waste. */
-static const uint16_t class_size[] = { 32,   48,   64,   80,   96,   112,  128,  160,  192,  224,
-                                       256,  320,  384,  448,  512,  640,  768,  896,  1024, 1280,
-                                       1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 8192 };
+static const uint16_t class_size[] = {32,   48,   64,   80,   96,   112,  128,  160,  192,  224,
+                                      256,  320,  384,  448,  512,  640,  768,  896,  1024, 1280,
+                                      1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 8192};
 #define CLASSES        (sizeof class_size / sizeof class_size[0])
 #define SMALL_MAX      8192u
 #define SLAB_PAGES_MIN 4u
 #define SLAB_PAGES_MAX 16u
 #define NO_PAGE        UINT32_MAX
 
-enum run_kind { RUN_FREE, RUN_SLAB, RUN_LARGE };
+enum run_kind {
+    RUN_FREE,
+    RUN_SLAB,
+    RUN_LARGE
+};
 
 /* Record of a run, kept at its first page; the last page of a free run points back to the first. */
 struct page {
@@ -211,7 +215,7 @@ static bool slab_new(struct size_class *c, unsigned class)
     if (at == NO_PAGE)
         return false;
     struct page *s = &pages[at];
-    s->class = (uint8_t)class;
+    s->class = (uint8_t) class;
     s->used = 0;
     s->fresh = 0;
     s->blocks = (uint16_t)(s->run_n * ARENA_PAGE / class_size[class]);

@@ -38,7 +38,7 @@ hsm_err hex_decode(uint8_t *dst, size_t n, struct bytes text)
 }
 
 /* Lengths of the groups in bytes: 8-4-4-4-12 digits. */
-static const uint8_t group_len[] = { 4, 2, 2, 2, 6 };
+static const uint8_t group_len[] = {4, 2, 2, 2, 6};
 #define GROUPS (sizeof group_len / sizeof group_len[0])
 
 hsm_err uuid_parse(struct bytes text, struct uuid *ret)

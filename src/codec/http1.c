@@ -30,8 +30,8 @@ static struct bytes trim(struct bytes b)
 
 static enum http1_method method_of(struct bytes b)
 {
-    static const char *const names[] = { "GET",    "POST", "PUT",     "PATCH",
-                                         "DELETE", "HEAD", "OPTIONS", "CONNECT" };
+    static const char *const names[] = {"GET",    "POST", "PUT",     "PATCH",
+                                        "DELETE", "HEAD", "OPTIONS", "CONNECT"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (bytes_eq_str(b, names[i]))
             return (enum http1_method)i;
@@ -48,7 +48,7 @@ static hsm_err take_line(struct rd *r, struct bytes *ret)
     if (n == 0 || r->p[n - 1] != '\r' || memchr(r->p, '\r', n) != r->p + n - 1)
         return HSM_E_MALFORMED;
     *ret = bytes_of(r->p, n - 1);
-    *r = (struct rd){ .p = r->p + n + 1, .n = r->n - n - 1 };
+    *r = (struct rd){.p = r->p + n + 1, .n = r->n - n - 1};
     return HSM_OK;
 }
 
@@ -84,8 +84,8 @@ static hsm_err parse_header_line(struct bytes line, struct http1_head *h)
     if (colon == NULL)
         return HSM_E_MALFORMED;
     size_t name_n = (size_t)(colon - line.p);
-    struct http1_header f = { .name = bytes_of(line.p, name_n),
-                              .value = trim(bytes_of(colon + 1, line.n - name_n - 1)) };
+    struct http1_header f = {.name = bytes_of(line.p, name_n),
+                             .value = trim(bytes_of(colon + 1, line.n - name_n - 1))};
     /* A line that begins with a blank (obs-fold) fails here too: a blank is no token character. */
     if (!is_token(f.name))
         return HSM_E_MALFORMED;
@@ -111,7 +111,7 @@ struct bytes http1_header_get(const struct http1_head *h, const char *lower_name
     for (size_t i = 0; i < h->header_n; i++)
         if (bytes_ieq(h->header[i].name, bytes_str(lower_name)))
             return h->header[i].value;
-    return (struct bytes){ 0 };
+    return (struct bytes){0};
 }
 
 /* At most one, not empty when there. Absent is an empty view. */
@@ -259,7 +259,7 @@ hsm_err http1_parse(struct bytes in, struct http1_head *ret, size_t *ret_used)
     /* The views of unused slots are never read; clearing 2 KiB per call would be waste. */
     memset(&h, 0, offsetof(struct http1_head, header));
     h.header_n = 0;
-    struct rd r = { .p = in.p, .n = in.n < HTTP1_HEAD_MAX ? in.n : HTTP1_HEAD_MAX };
+    struct rd r = {.p = in.p, .n = in.n < HTTP1_HEAD_MAX ? in.n : HTTP1_HEAD_MAX};
     size_t before = r.n;
     hsm_err err = parse_lines(&r, &h);
     if (err == HSM_E_AGAIN && in.n >= HTTP1_HEAD_MAX)

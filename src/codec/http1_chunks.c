@@ -7,8 +7,8 @@
 
 /* The zero value is the start. */
 enum state {
-    SIZE,       /* digits of the size */
-    EXTENSION,  /* behind them, up to CR */
+    SIZE,      /* digits of the size */
+    EXTENSION, /* behind them, up to CR */
     SIZE_LF,
     DATA,
     DATA_CR,

@@ -31,7 +31,7 @@ static hsm_err tok_add(struct parser *s, enum json_type type, uint32_t start, st
     if (s->tok_n == s->cap)
         return HSM_E_RANGE;
     struct json_tok *t = &s->tok[s->tok_n++];
-    *t = (struct json_tok){ .type = (uint8_t)type, .start = start, .next = s->tok_n };
+    *t = (struct json_tok){.type = (uint8_t)type, .start = start, .next = s->tok_n};
     *ret = t;
     return HSM_OK;
 }
@@ -369,10 +369,10 @@ hsm_err json_parse(struct bytes text, struct json_tok *toks, size_t cap, struct 
 {
     if (text.n >= UINT32_MAX)
         return HSM_E_RANGE;
-    struct parser s = { .p = text.p,
-                        .n = (uint32_t)text.n,
-                        .tok = toks,
-                        .cap = cap < UINT32_MAX ? (uint32_t)cap : UINT32_MAX - 1 };
+    struct parser s = {.p = text.p,
+                       .n = (uint32_t)text.n,
+                       .tok = toks,
+                       .cap = cap < UINT32_MAX ? (uint32_t)cap : UINT32_MAX - 1};
     TRY(parse_value(&s));
     bool fresh = s.depth > 0;
     while (s.depth > 0)
@@ -380,7 +380,7 @@ hsm_err json_parse(struct bytes text, struct json_tok *toks, size_t cap, struct 
     skip_blanks(&s);
     if (s.at != s.n)
         return HSM_E_MALFORMED;
-    *ret = (struct json_doc){ .text = text, .tok = toks, .n = s.tok_n };
+    *ret = (struct json_doc){.text = text, .tok = toks, .n = s.tok_n};
     return HSM_OK;
 }
 
@@ -448,7 +448,7 @@ uint32_t json_count(const struct json_doc *d, uint32_t v)
 struct bytes json_raw(const struct json_doc *d, uint32_t v)
 {
     if (v == JSON_NONE)
-        return (struct bytes){ 0 };
+        return (struct bytes){0};
     return bytes_of(d->text.p + d->tok[v].start, d->tok[v].len);
 }
 

@@ -31,7 +31,7 @@ static int64_t exponent_of(struct bytes b)
 /* The text has the grammar of a number already. */
 static struct number number_of(struct bytes b)
 {
-    struct number r = { 0 };
+    struct number r = {0};
     size_t at = 0;
     if (b.p[at] == '-') {
         r.negative = true;

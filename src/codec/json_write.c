@@ -58,13 +58,13 @@ static void add_escape(struct wr *w, uint8_t c)
     static const char to[] = "\"\\bfnrt";
     for (size_t i = 0; i < sizeof from - 1; i++) {
         if (c == (uint8_t)from[i]) {
-            const uint8_t two[2] = { '\\', (uint8_t)to[i] };
+            const uint8_t two[2] = {'\\', (uint8_t)to[i]};
             wr_bytes(w, two, sizeof two);
             return;
         }
     }
     static const char hex[] = "0123456789abcdef";
-    const char six[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
+    const char six[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
     wr_bytes(w, six, sizeof six);
 }
 

@@ -45,7 +45,8 @@ size_t jwe_text_max(size_t n, size_t kid_len, size_t modulus)
            b64_encoded_max(IV_LEN) + b64_encoded_max(n + BLOCK_LEN) + b64_encoded_max(TAG_LEN) + 4;
 }
 
-/* HMAC-SHA-512 over AAD, IV, ciphertext and the bit length of the AAD; the first half is the tag. */
+/* HMAC-SHA-512 over AAD, IV, ciphertext and the bit length of the AAD; the first half is the tag.
+ */
 static bool tag_of(const uint8_t cek[JWE_CEK_LEN], struct bytes aad, struct bytes iv,
                    struct bytes ct, uint8_t tag[TAG_LEN])
 {
@@ -124,7 +125,7 @@ static hsm_err seal(const uint8_t cek[JWE_CEK_LEN], const char *alg, const char 
 {
     uint8_t iv[IV_LEN];
     uint8_t tag[TAG_LEN];
-    DEFER(secret_buf_done) struct secret_buf ct = { 0 };
+    DEFER(secret_buf_done) struct secret_buf ct = {0};
     if (plaintext.n > INT32_MAX - 2 * BLOCK_LEN)
         return HSM_E_RANGE;
     HSM_ASSERT(RAND_bytes(iv, sizeof iv) == 1);
@@ -153,7 +154,7 @@ static hsm_err seal(const uint8_t cek[JWE_CEK_LEN], const char *alg, const char 
 hsm_err jwe_seal_dir(const uint8_t cek[JWE_CEK_LEN], const char *kid, struct bytes plaintext,
                      struct wr *out)
 {
-    return seal(cek, "dir", kid, (struct bytes){ 0 }, plaintext, out);
+    return seal(cek, "dir", kid, (struct bytes){0}, plaintext, out);
 }
 
 static bool set_oaep(EVP_PKEY_CTX *ctx)
@@ -167,7 +168,7 @@ hsm_err jwe_seal_rsa(EVP_PKEY *rsa_public, const char *kid, struct bytes plainte
 {
     uint8_t encrypted[RSA_BYTES_MAX];
     size_t n = sizeof encrypted;
-    DEFER(secret_buf_done) struct secret_buf cek = { 0 };
+    DEFER(secret_buf_done) struct secret_buf cek = {0};
     if (EVP_PKEY_get_size(rsa_public) > RSA_BYTES_MAX || !EVP_PKEY_is_a(rsa_public, "RSA"))
         return HSM_E_CRYPTO;
     TRY(secret_buf_new(&cek, JWE_CEK_LEN));
@@ -181,7 +182,14 @@ hsm_err jwe_seal_rsa(EVP_PKEY *rsa_public, const char *kid, struct bytes plainte
     return seal(cek.p, "RSA-OAEP-256", kid, bytes_of(encrypted, n), plaintext, out);
 }
 
-enum { HEADER, KEY, IV, CIPHERTEXT, TAG, PARTS };
+enum {
+    HEADER,
+    KEY,
+    IV,
+    CIPHERTEXT,
+    TAG,
+    PARTS
+};
 
 static hsm_err split(struct bytes text, struct bytes part[PARTS])
 {
@@ -249,8 +257,8 @@ static hsm_err open_parts(struct bytes part[PARTS], const uint8_t cek[JWE_CEK_LE
     size_t ct_n;
     TRY(decode_exact(part[IV], iv, sizeof iv));
     TRY(decode_exact(part[TAG], tag, sizeof tag));
-    DEFER(secret_buf_done) struct secret_buf ct = { 0 };
-    DEFER(secret_buf_done) struct secret_buf plain = { 0 };
+    DEFER(secret_buf_done) struct secret_buf ct = {0};
+    DEFER(secret_buf_done) struct secret_buf plain = {0};
     TRY(secret_buf_new(&ct, b64_decoded_max(part[CIPHERTEXT].n)));
     if (b64u_decode(ct.p, part[CIPHERTEXT], &ct_n) != HSM_OK || ct_n == 0 || ct_n % BLOCK_LEN != 0)
         return HSM_E_CRYPTO;
@@ -288,7 +296,7 @@ hsm_err jwe_open_dir(struct bytes text, const uint8_t cek[JWE_CEK_LEN], const ch
  * fails at the tag like any other wrong key, so that no answer tells bad OAEP from a bad tag. */
 static hsm_err unwrap_cek(EVP_PKEY *rsa, struct bytes encrypted, struct secret_buf *cek)
 {
-    DEFER(secret_buf_done) struct secret_buf got = { 0 };
+    DEFER(secret_buf_done) struct secret_buf got = {0};
     TRY(secret_buf_new(&got, RSA_BYTES_MAX));
     HSM_ASSERT(RAND_priv_bytes(cek->p, JWE_CEK_LEN) == 1);
     size_t n = got.n;
@@ -315,7 +323,7 @@ hsm_err jwe_open_rsa(struct bytes text, EVP_PKEY *rsa_private, struct secret_buf
     TRY(split(text, part));
     TRY(check_header(part[HEADER], "RSA-OAEP-256", NULL));
     TRY(decode_exact(part[KEY], encrypted, (size_t)size));
-    DEFER(secret_buf_done) struct secret_buf cek = { 0 };
+    DEFER(secret_buf_done) struct secret_buf cek = {0};
     TRY(secret_buf_new(&cek, JWE_CEK_LEN));
     TRY(unwrap_cek(rsa_private, bytes_of(encrypted, (size_t)size), &cek));
     return open_parts(part, cek.p, ret);

@@ -81,10 +81,10 @@ struct ec_group {
     size_t width;
 };
 static const struct ec_group ec_groups[] = {
-    { { "P-256", "prime256v1", "secp256r1" }, "prime256v1", 32 },
-    { { "P-384", "secp384r1", "secp384r1" }, "secp384r1", 48 },
-    { { "P-521", "secp521r1", "secp521r1" }, "secp521r1", 66 },
-    { { "P-256K", "secp256k1", "SECP256K1" }, "secp256k1", 32 },
+    {{"P-256", "prime256v1", "secp256r1"}, "prime256v1", 32},
+    {{"P-384", "secp384r1", "secp384r1"}, "secp384r1", 48},
+    {{"P-521", "secp521r1", "secp521r1"}, "secp521r1", 66},
+    {{"P-256K", "secp256k1", "SECP256K1"}, "secp256k1", 32},
 };
 
 static const struct ec_group *ec_group_find(const char *name)
@@ -102,7 +102,7 @@ EVP_PKEY *jwk_ec_public(const char *group, struct bytes x, struct bytes y)
     if (g == NULL || x.n == 0 || y.n == 0 || x.n > g->width || y.n > g->width)
         return NULL;
     /* Uncompressed point; libcrypto checks that it lies on the curve. */
-    uint8_t point[1 + 2 * EC_WIDTH_MAX] = { 0x04 };
+    uint8_t point[1 + 2 * EC_WIDTH_MAX] = {0x04};
     memcpy(point + 1 + g->width - x.n, x.p, x.n);
     memcpy(point + 1 + 2 * g->width - y.n, y.p, y.n);
     char name[16];
@@ -246,7 +246,7 @@ static hsm_err add_key(const struct json_doc *d, uint32_t obj, struct jwks *set)
 {
     bool is_rsa = member_is(d, obj, "kty", "RSA");
     bool is_p256 = member_is(d, obj, "kty", "EC") && member_is(d, obj, "crv", "P-256");
-    struct jwk_public k = { 0 };
+    struct jwk_public k = {0};
     if (json_type_of(d, obj) != JSON_OBJECT)
         return HSM_E_MALFORMED;
     if ((!is_rsa && !is_p256) || !may_verify(d, obj) || !bound_alg(d, obj, is_rsa, &k.only_alg))
@@ -276,7 +276,7 @@ hsm_err jwks_parse(struct bytes text, struct jwks *ret)
     uint32_t keys = json_get(&doc, 0, "keys");
     if (keys == JSON_NONE || json_type_of(&doc, keys) != JSON_ARRAY)
         return HSM_E_MALFORMED;
-    struct jwks set = { 0 };
+    struct jwks set = {0};
     hsm_err err = HSM_OK;
     for (uint32_t at = json_first(&doc, keys); at != JSON_NONE && err == HSM_OK;
          at = json_next(&doc, keys, at))
@@ -293,7 +293,7 @@ void jwks_done(struct jwks *s)
 {
     for (size_t i = 0; i < s->n; i++)
         EVP_PKEY_free(s->key[i].key);
-    *s = (struct jwks){ 0 };
+    *s = (struct jwks){0};
 }
 
 const struct jwk_public *jwks_find(const struct jwks *s, const char *kid)

@@ -79,7 +79,7 @@ static hsm_err parse_header(struct bytes text, struct jws *ret)
 
 hsm_err jws_parse(struct bytes text, uint8_t *buf, size_t cap, struct jws *ret)
 {
-    struct jws j = { 0 };
+    struct jws j = {0};
     struct bytes rest = text;
     struct bytes header;
     struct bytes payload;
@@ -101,9 +101,8 @@ static bool is_p256(EVP_PKEY *key)
 {
     char group[32];
     size_t n;
-    if (!EVP_PKEY_is_a(key, "EC") ||
-        EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &n) !=
-            1)
+    if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME,
+                                                                    group, sizeof group, &n) != 1)
         return false;
     return strcmp(group, "prime256v1") == 0;
 }
@@ -136,8 +135,7 @@ static bool verify_es256(const struct jws *j, EVP_PKEY *key)
 {
     uint8_t der[ES256_DER_MAX];
     size_t n;
-    if (!is_p256(key) ||
-        ecdsa_raw_to_der(j->signature, ES256_WIDTH, der, sizeof der, &n) != HSM_OK)
+    if (!is_p256(key) || ecdsa_raw_to_der(j->signature, ES256_WIDTH, der, sizeof der, &n) != HSM_OK)
         return false;
     return verify(key, false, j->signed_part, bytes_of(der, n));
 }

@@ -2,13 +2,13 @@
 
 #include "codec/url.h"
 
-#define RECORD_HANDSHAKE     22
-#define RECORD_MAX           16384
-#define HANDSHAKE_HELLO      1
-#define HANDSHAKE_HEAD       4
-#define HELLO_MAX            16384
+#define RECORD_HANDSHAKE      22
+#define RECORD_MAX            16384
+#define HANDSHAKE_HELLO       1
+#define HANDSHAKE_HEAD        4
+#define HELLO_MAX             16384
 #define EXTENSION_SERVER_NAME 0
-#define NAME_HOST            0
+#define NAME_HOST             0
 
 static hsm_err rd_lv8(struct rd *r, struct bytes *ret)
 {
@@ -156,7 +156,7 @@ hsm_err tls_hello_server_name(struct bytes in, char host[256])
     TRY(err);
     if (!message_len(&w, &len))
         return HSM_E_MALFORMED;
-    TRY(parse_hello((struct rd){ .p = hello + HANDSHAKE_HEAD, .n = len - HANDSHAKE_HEAD }, name));
+    TRY(parse_hello((struct rd){.p = hello + HANDSHAKE_HEAD, .n = len - HANDSHAKE_HEAD}, name));
     memcpy(host, name, strlen(name) + 1);
     return HSM_OK;
 }

@@ -2,7 +2,7 @@
 
 #include "codec/utf8.h"
 
-#define SEGMENTS_MAX (sizeof ((struct url_target *)0)->seg / sizeof(struct bytes))
+#define SEGMENTS_MAX (sizeof((struct url_target *)0)->seg / sizeof(struct bytes))
 #define HOST_MAX     253
 #define LABEL_MAX    63
 
@@ -113,7 +113,7 @@ static hsm_err parse_params(struct bytes in, struct wr *w, struct url_param *par
 
 hsm_err url_parse(struct bytes target, uint8_t *buf, size_t cap, struct url_target *ret)
 {
-    struct url_target t = { 0 };
+    struct url_target t = {0};
     struct wr w = wr_of(buf, cap);
     struct bytes raw;
     if (target.n == 0 || target.p[0] != '/')
@@ -137,7 +137,7 @@ struct bytes url_param_get(const struct url_target *t, const char *name)
     for (size_t i = 0; i < t->param_n; i++)
         if (bytes_eq_str(t->param[i].name, name))
             return t->param[i].value;
-    return (struct bytes){ 0 };
+    return (struct bytes){0};
 }
 
 hsm_err form_parse(struct bytes body, uint8_t *buf, size_t cap, struct url_param *params,
