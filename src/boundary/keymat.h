@@ -34,11 +34,15 @@ struct keymat;
 HSM_MUST_USE hsm_err keymat_open(struct bytes private_part, struct keymat **ret);
 struct keymat *keymat_ref(struct keymat *k);
 void keymat_unref(struct keymat *k); /* NULL is fine; the last one wipes */
+/* Estimate of the secret memory that an opened key in use takes, in bytes. */
+size_t keymat_cost(const struct keymat *k);
 
 /* One operation; op is one KEY_OP bit out of encrypt, decrypt, wrap, unwrap, sign, verify. The
  * algorithm was checked with crypto_alg_fits() already; lengths are checked here:
  * HSM_E_BAD_PARAMETER with *why, HSM_E_CRYPTO for every decryption or integrity failure (uniform).
- * Results go to out->value etc., which point into buf[cap] (cap >= in->value.n + 1024). */
+ * Results go to out->value etc., which point into buf[cap] (cap >= in->value.n + 1024); only an
+ * echoed out->aad is the view given in in->aad. A signature that does not verify is HSM_OK with
+ * verified 0. */
 HSM_MUST_USE hsm_err keymat_crypto(struct keymat *k, uint32_t op, const struct wire_crypto *in,
                                    uint8_t *buf, size_t cap, struct wire_crypto_result *out,
                                    const char **why);
