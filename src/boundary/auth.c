@@ -74,8 +74,10 @@ static hsm_err set_up(struct auth *a)
 hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay, struct auth **ret)
 {
     struct auth *a = calloc(1, sizeof *a);
-    if (a == NULL)
+    if (a == NULL) {
+        auth_config_done(config);
         return HSM_E_NOMEM;
+    }
     pthread_rwlock_init(&a->lock, NULL);
     a->conf = *config;
     *config = (struct auth_config){ 0 };

@@ -28,7 +28,7 @@ struct auth_config {
     struct auth_issuer issuer[AUTH_ISSUERS_MAX];
     unsigned issuer_n;
 };
-/* JSON form (see docs/boundary.md): parse is strict about what it knows. "tenant" is optional in it:
+/* JSON form (see docs/boundary.md): parse is strict about what it knows. "tenant" is optional:
  * when absent, ret->tenant is "" and the caller fills it in before auth_new(). */
 HSM_MUST_USE hsm_err auth_config_parse(struct bytes json, struct auth_config *ret, char *why,
                                        size_t cap);
@@ -55,7 +55,7 @@ struct auth_relay {
     /* The key sets changed (or a fetch failed): parked requests should be tried again. */
     void (*keys_changed)(void *ctx);
 };
-/* HSM_E_BAD_PARAMETER: no tenant, or roots that are no certificates. config is emptied either way. */
+/* HSM_E_BAD_PARAMETER: no tenant, or roots that are no certificates. config is emptied anyway. */
 HSM_MUST_USE hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay,
                               struct auth **ret);
 void auth_free(struct auth *a);

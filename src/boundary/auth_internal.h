@@ -33,8 +33,8 @@ HSM_MUST_USE hsm_err auth_claims_check(const struct auth_claims *c, const struct
 /* The identity of checked claims; one reference. */
 HSM_MUST_USE hsm_err auth_identity_new(const struct auth_claims *c, struct identity **ret);
 
-/* Untrusted text for a message: printable ASCII without quotes and backslashes, at most AUTH_SHOWN_MAX
- * characters. */
+/* Untrusted text for a message: printable ASCII without quotes and backslashes, cut off at
+ * AUTH_SHOWN_MAX characters. */
 #define AUTH_SHOWN_MAX 200
 void auth_shown(char dst[AUTH_SHOWN_MAX + 4], const char *text);
 
