@@ -1,0 +1,73 @@
+/* The control origin: cloud metadata, login, Graph, managed identity and what exists of the control
+ * plane. One request in, one answer out; no sockets here. One thread. */
+#ifndef FABRIC_FABRIC_H
+#define FABRIC_FABRIC_H
+
+#include "base/uuid.h"
+#include "codec/url.h"
+#include "fabric/answer.h"
+#include "fabric/face.h"
+#include "fabric/identity/provider.h"
+#include "net/http_server.h"
+
+#define FABRIC_BODY_MAX 65536
+#define FABRIC_GROUP    "keyhold" /* the one resource group */
+
+/* Texts are borrowed from the command line. */
+struct fabric_config {
+    const char *home;       /* directory.json, signing.key; ../pool.json and ../run beside it */
+    const char *origin;     /* "https://localhost:8443" */
+    const char *hsm_suffix; /* "managedhsm.localhost:8443" */
+    const char *pool;       /* name of the one pool, NULL: none */
+    const char *region;
+};
+
+struct fabric {
+    struct fabric_config config;
+    struct provider provider;
+    uint8_t url_buf[HTTP1_HEAD_MAX];
+    uint8_t form_buf[TOKEN_REQUEST_BUF(FABRIC_BODY_MAX, HTTP1_HEAD_MAX)];
+    uint8_t header_buf[ANSWER_HEADERS_MAX];
+    uint8_t body_buf[ANSWER_BODY_MAX];
+};
+
+/* What a handler sees of a request. */
+struct request {
+    const struct http_request *http;
+    struct url_target url;
+    struct face face;
+    uint64_t now_ms;
+    char id[UUID_TEXT_LEN + 1]; /* of the client if it sent one, else new */
+    const struct principal *caller; /* routes that need a token */
+};
+
+HSM_MUST_USE hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms,
+                                 struct fabric **ret);
+void fabric_close(struct fabric *f);
+
+/* Answers every request with something. The buffers behind *ret belong to f and are valid until the
+ * next call. */
+void fabric_answer(struct fabric *f, const struct http_request *http, uint64_t now_ms,
+                   struct answer *ret);
+/* The form for bytes that were no request (http_server_handlers.refused). */
+void fabric_refused(hsm_err err, struct wr *headers, struct wr *body);
+void fabric_wipe(struct fabric *f);
+
+typedef void fabric_handler(struct fabric *f, const struct request *rq, struct answer *a);
+/* oidc.c */
+fabric_handler cloud_metadata, openid_adfs, openid_tenant, instance_discovery, user_realm, key_set;
+/* login.c */
+fabric_handler token_adfs, token_tenant, token_managed, login_unsupported;
+/* graph.c */
+fabric_handler graph_me, graph_users, graph_user, graph_apps, graph_app, graph_groups, graph_group,
+    graph_group_members, graph_by_ids;
+/* arm.c */
+fabric_handler arm_tenants, arm_subscriptions, arm_subscription, arm_locations, arm_groups,
+    arm_group, arm_resources, arm_pools, arm_pool, arm_nothing;
+
+/* "common", "organizations", the tenant's id or its domain. */
+bool fabric_is_tenant(const struct fabric *f, struct bytes segment);
+/* A token endpoint's refusal. */
+void answer_fault(struct answer *a, const struct request *rq, enum token_fault fault);
+
+#endif

@@ -1,0 +1,33 @@
+/* The local certificate authority and the server certificate of one installation, in one directory:
+ *   ca.pem      certificate to trust ("Keyhold development CA", EC P-256, 10 years)
+ *   ca.key      its key, 0600
+ *   server.pem  server certificate (EC P-256, 825 days) followed by the CA certificate
+ *   server.key  its key, 0600
+ * Thread-safe; processes are serialised by a lock on the directory. */
+#ifndef FABRIC_IDENTITY_PKI_H
+#define FABRIC_IDENTITY_PKI_H
+
+#include "base/bytes.h"
+
+#define PKI_CA_CERT     "ca.pem"
+#define PKI_CA_KEY      "ca.key"
+#define PKI_SERVER_CERT "server.pem"
+#define PKI_SERVER_KEY  "server.key"
+#define PKI_NAMES_MAX   64
+
+/* Names every installation serves: the local ones and, for the Azure-names mode, those of the
+ * service. */
+extern const char *const pki_default_names[];
+extern const size_t pki_default_names_n;
+
+/* Create what is missing. names: DNS names (a leading "*." is fine) and IP addresses; 1 to
+ * PKI_NAMES_MAX. The server certificate is issued anew when it is missing or damaged, expires within
+ * 30 days, was not issued by this CA, does not fit its key, or names something else than names. The
+ * CA is created only when its certificate is missing or expired: clients trust it.
+ *   HSM_E_CORRUPT  the CA is damaged or incomplete; why[cap] says which file to look at
+ *   HSM_E_BAD_PARAMETER  a name is neither a DNS name nor an address
+ * *ret_issued (may be NULL): a new server certificate was written. now_ms: wall clock. */
+HSM_MUST_USE hsm_err pki_ensure(const char *dir, const char *const *names, size_t n,
+                                uint64_t now_ms, bool *ret_issued, char *why, size_t cap);
+
+#endif

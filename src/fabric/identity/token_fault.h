@@ -1,0 +1,69 @@
+/* What the token endpoints can refuse, one row each: HTTP status, OAuth 2.0 error (RFC 6749 §5.2),
+ * number and text in the manner of the service. The texts name no value of the request. */
+#ifndef FABRIC_IDENTITY_TOKEN_FAULT_H
+#define FABRIC_IDENTITY_TOKEN_FAULT_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+#define TOKEN_FAULTS(X)                                                                            \
+    X(TOKEN_OK, 200, "", 0, "")                                                                    \
+    X(TOKEN_BODY, 400, "invalid_request", 9002014,                                                 \
+      "The request body must be a well-formed application/x-www-form-urlencoded form.")            \
+    X(TOKEN_NO_GRANT, 400, "invalid_request", 900144,                                              \
+      "The request body must contain the following parameter: 'grant_type'.")                      \
+    X(TOKEN_NO_CLIENT, 400, "invalid_request", 900144,                                             \
+      "The request body must contain the following parameter: 'client_id'.")                       \
+    X(TOKEN_NO_SCOPE, 400, "invalid_request", 900144,                                              \
+      "The request body must contain the following parameter: 'scope'.")                           \
+    X(TOKEN_NO_USER, 400, "invalid_request", 900144,                                               \
+      "The request body must contain the following parameters: 'username' and 'password'.")        \
+    X(TOKEN_NO_REFRESH, 400, "invalid_request", 900144,                                            \
+      "The request body must contain the following parameter: 'refresh_token'.")                   \
+    X(TOKEN_GRANT, 400, "unsupported_grant_type", 70003,                                           \
+      "The app requested an unsupported grant type. Supported: client_credentials, password, "     \
+      "refresh_token.")                                                                            \
+    X(TOKEN_SCOPE, 400, "invalid_scope", 70011,                                                    \
+      "The provided value for the input parameter 'scope' is not valid. It must name one "         \
+      "resource, for an app as RESOURCE/.default.")                                                \
+    X(TOKEN_TWO_CLIENTS, 400, "invalid_request", 900144,                                           \
+      "The client must authenticate in one way only: form or Authorization header.")               \
+    X(TOKEN_ASSERTION, 400, "unauthorized_client", 700027,                                         \
+      "Client assertions (certificates, federated credentials) are not supported by this "         \
+      "identity provider; use a client secret.")                                                   \
+    X(TOKEN_APP, 400, "unauthorized_client", 700016,                                               \
+      "Application was not found in the directory.")                                               \
+    X(TOKEN_SECRET_MISSING, 401, "invalid_client", 7000218,                                        \
+      "The request body must contain the following parameter: 'client_secret'.")                   \
+    X(TOKEN_SECRET, 401, "invalid_client", 7000215, "Invalid client secret provided.")             \
+    X(TOKEN_PASSWORD, 400, "invalid_grant", 50126,                                                 \
+      "Error validating credentials due to invalid username or password.")                         \
+    X(TOKEN_REFRESH, 400, "invalid_grant", 9002313,                                                \
+      "The refresh token is malformed or was not issued for this client.")                         \
+    X(TOKEN_REFRESH_EXPIRED, 400, "invalid_grant", 700082, "The refresh token has expired.")       \
+    X(TOKEN_TENANT, 400, "invalid_request", 90002, "Tenant not found. Check the tenant id.")       \
+    X(TOKEN_IDENTITY_HEADER, 401, "invalid_client", 7000215,                                       \
+      "The X-IDENTITY-HEADER header is missing or wrong.")                                         \
+    X(TOKEN_IDENTITY, 400, "invalid_request", 700016,                                              \
+      "No managed identity with that id is assigned here.")                                        \
+    X(TOKEN_RESOURCE, 400, "invalid_resource", 500011,                                             \
+      "The 'resource' parameter is missing or names no resource.")                                 \
+    X(TOKEN_INTERNAL, 500, "server_error", 90033, "The identity provider failed.")
+
+enum token_fault {
+#define X(name, http, oauth, number, text) name,
+    TOKEN_FAULTS(X)
+#undef X
+        TOKEN_FAULT__COUNT
+};
+
+unsigned token_fault_http(enum token_fault f);
+const char *token_fault_oauth(enum token_fault f);
+unsigned token_fault_number(enum token_fault f);
+const char *token_fault_text(enum token_fault f);
+
+/* The error document. correlation_id: of the request; now_ms: wall clock. */
+void token_fault_write(enum token_fault f, const char *correlation_id, uint64_t now_ms,
+                       struct wr *out);
+
+#endif

@@ -1,0 +1,67 @@
+/* Token endpoints. */
+#include <stdio.h>
+#include "fabric/fabric.h"
+
+void answer_fault(struct answer *a, const struct request *rq, enum token_fault fault)
+{
+    a->status = token_fault_http(fault);
+    a->body.n = 0;
+    a->body.overflow = false;
+    if (a->status == 401)
+        answer_header(a, "WWW-Authenticate", "Basic realm=\"token\"");
+    token_fault_write(fault, rq->id, rq->now_ms, &a->body);
+}
+
+static void token_answer(struct fabric *f, const struct request *rq, const char *id_issuer,
+                         struct answer *a)
+{
+    struct token_request q;
+    enum token_fault e = token_request_parse(rq->http->head->content_type,
+                                             rq->http->head->authorization, rq->http->body,
+                                             f->form_buf, sizeof f->form_buf, &q);
+    a->secret = true;
+    answer_header(a, "Pragma", "no-cache");
+    if (e == TOKEN_OK)
+        e = provider_token(&f->provider, &q, id_issuer, rq->now_ms / 1000, &a->body);
+    if (e != TOKEN_OK)
+        answer_fault(a, rq, e);
+}
+
+void token_adfs(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    char issuer[FACE_URL_MAX + 8];
+    snprintf(issuer, sizeof issuer, "%s/adfs", rq->face.login);
+    token_answer(f, rq, issuer, a);
+}
+
+void token_tenant(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    char issuer[FACE_URL_MAX + 64];
+    if (rq->url.seg_n == 4)
+        snprintf(issuer, sizeof issuer, "%s/%s/v2.0", rq->face.login, f->provider.dir.tenant);
+    else
+        provider_issuer(&f->provider, issuer);
+    token_answer(f, rq, issuer, a);
+}
+
+void token_managed(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    a->secret = true;
+    struct bytes id = url_param_get(&rq->url, "client_id");
+    if (id.p == NULL)
+        id = url_param_get(&rq->url, "principal_id");
+    if (id.p == NULL)
+        id = url_param_get(&rq->url, "object_id");
+    enum token_fault e = provider_managed_token(
+        &f->provider, http1_header_get(rq->http->head, "x-identity-header"),
+        url_param_get(&rq->url, "resource"), id, rq->now_ms / 1000, &a->body);
+    if (e != TOKEN_OK)
+        answer_fault(a, rq, e);
+}
+
+/* Browser and device code: there is no page to sign in on. */
+void login_unsupported(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    (void)f;
+    answer_fault(a, rq, TOKEN_GRANT);
+}

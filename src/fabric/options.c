@@ -1,0 +1,131 @@
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "fabric/server.h"
+
+const char server_usage[] =
+    "usage: keyhold-fabric --home DIR --cert FILE --key FILE --origin https://HOST:PORT\n"
+    "                      --hsm-suffix SUFFIX[:PORT]  --door PATH | --listen ADDR:PORT\n"
+    "                      [--pool NAME] [--region NAME] [--ready-fd N]\n"
+    "PORT 0 of --listen: any.\n";
+
+enum option_id {
+    OPT_HOME = 1,
+    OPT_DOOR,
+    OPT_LISTEN,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_ORIGIN,
+    OPT_SUFFIX,
+    OPT_POOL,
+    OPT_REGION,
+    OPT_READY_FD,
+};
+
+static bool number(const char *s, long max, long *ret)
+{
+    char *end = NULL;
+    errno = 0;
+    long v = strtol(s, &end, 10);
+    if (errno != 0 || end == s || *end != 0 || *s < '0' || *s > '9' || v > max)
+        return false;
+    *ret = v;
+    return true;
+}
+
+/* The last colon divides; brackets of an IPv6 address are taken off. */
+static bool take_listen(struct server_options *o, const char *arg)
+{
+    const char *colon = strrchr(arg, ':');
+    long port = 0;
+    if (colon == NULL || !number(colon + 1, 65535, &port))
+        return false;
+    size_t n = (size_t)(colon - arg);
+    if (n > 2 && arg[0] == '[' && arg[n - 1] == ']') {
+        arg++;
+        n -= 2;
+    }
+    if (n == 0 || n >= sizeof o->listen_addr)
+        return false;
+    memcpy(o->listen_addr, arg, n);
+    o->listen_addr[n] = 0;
+    o->listen_port = (uint16_t)port;
+    return true;
+}
+
+static bool take(struct server_options *o, int id, const char *arg)
+{
+    long fd = -1;
+    const char **text[] = {
+        [OPT_HOME] = &o->fabric.home,         [OPT_DOOR] = &o->door,
+        [OPT_CERT] = &o->cert,                [OPT_KEY] = &o->key,
+        [OPT_ORIGIN] = &o->fabric.origin,     [OPT_SUFFIX] = &o->fabric.hsm_suffix,
+        [OPT_POOL] = &o->fabric.pool,         [OPT_REGION] = &o->fabric.region,
+        [OPT_READY_FD] = NULL,
+    };
+    if (id == OPT_LISTEN)
+        return take_listen(o, arg);
+    if (id == OPT_READY_FD) {
+        if (!number(arg, 65535, &fd))
+            return false;
+        o->ready_fd = (int)fd;
+        return true;
+    }
+    if (arg[0] == 0 || strlen(arg) >= FACE_URL_MAX)
+        return false;
+    *text[id] = arg;
+    return true;
+}
+
+static const char *missing(const struct server_options *o)
+{
+    if (o->fabric.home == NULL)
+        return "--home";
+    if (o->cert == NULL)
+        return "--cert";
+    if (o->key == NULL)
+        return "--key";
+    if (o->fabric.origin == NULL || strncmp(o->fabric.origin, "https://", 8) != 0)
+        return "--origin https://...";
+    if (o->fabric.hsm_suffix == NULL)
+        return "--hsm-suffix";
+    if (o->door == NULL && o->listen_addr[0] == 0)
+        return "--door or --listen";
+    return NULL;
+}
+
+bool server_options_parse(int argc, char **argv, struct server_options *ret, char *text,
+                          size_t cap)
+{
+    static const struct option options[] = {
+        { "home", required_argument, NULL, OPT_HOME },
+        { "door", required_argument, NULL, OPT_DOOR },
+        { "listen", required_argument, NULL, OPT_LISTEN },
+        { "cert", required_argument, NULL, OPT_CERT },
+        { "key", required_argument, NULL, OPT_KEY },
+        { "origin", required_argument, NULL, OPT_ORIGIN },
+        { "hsm-suffix", required_argument, NULL, OPT_SUFFIX },
+        { "pool", required_argument, NULL, OPT_POOL },
+        { "region", required_argument, NULL, OPT_REGION },
+        { "ready-fd", required_argument, NULL, OPT_READY_FD },
+        { 0 },
+    };
+    struct server_options o = { .fabric = { .region = "local" }, .ready_fd = -1 };
+    int id;
+    optind = 1;
+    opterr = 0;
+    while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        if (id == '?' || id == ':' || !take(&o, id, optarg)) {
+            snprintf(text, cap, "not accepted: %s", argv[optind - 1]);
+            return false;
+        }
+    }
+    const char *what = optind == argc ? missing(&o) : "nothing else on the command line";
+    if (what != NULL) {
+        snprintf(text, cap, "expected: %s", what);
+        return false;
+    }
+    *ret = o;
+    return true;
+}

@@ -1,0 +1,144 @@
+#include "fabric/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/door_client.h"
+
+#define DRAIN_MS        2000
+#define DOOR_TRIES      100
+#define DOOR_RETRY_US   50000
+#define CONNECTIONS_MAX 1024
+
+struct server {
+    uv_loop_t loop;
+    struct fabric *fabric;
+    struct http_server *http;
+    uv_signal_t term, interrupt;
+    uint16_t port;
+};
+
+static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
+{
+    struct server *s = ctx;
+    struct answer a;
+    fabric_answer(s->fabric, rq, clock_now_ms(), &a);
+    http_respond(x, a.status, wr_view(&a.headers), wr_view(&a.body), a.secret);
+    if (a.secret)
+        fabric_wipe(s->fabric);
+}
+
+static void on_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *headers,
+                       struct wr *out)
+{
+    (void)ctx, (void)client_ip;
+    fabric_refused(err, headers, out);
+}
+
+static void on_drained(void *ctx)
+{
+    struct server *s = ctx;
+    http_server_free(s->http);
+    s->http = NULL;
+    uv_close((uv_handle_t *)&s->term, NULL);
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    struct server *s = h->data;
+    (void)signum;
+    uv_signal_stop(&s->term);
+    uv_signal_stop(&s->interrupt);
+    http_server_drain(s->http, DRAIN_MS, on_drained, s);
+}
+
+static hsm_err start_http(struct server *s, const struct server_options *o)
+{
+    const struct http_server_handlers handlers = { .ctx = s,
+                                                   .request = on_request,
+                                                   .refused = on_refused };
+    char text[256];
+    SSL_CTX *tls = http_tls_context(o->cert, o->key, text, sizeof text);
+    if (tls == NULL) {
+        log_error("TLS: %s", text);
+        return HSM_E_IO;
+    }
+    const struct http_server_config config = { .tls = tls,
+                                               .body_max = FABRIC_BODY_MAX,
+                                               .connections_max = CONNECTIONS_MAX };
+    hsm_err e = http_server_new(&s->loop, &config, &handlers, &s->http);
+    SSL_CTX_free(tls);
+    return e;
+}
+
+/* The door may be starting at the same moment. */
+static hsm_err join_door(struct server *s, const char *path)
+{
+    int fd = -1;
+    for (int i = 0; i < DOOR_TRIES && fd < 0; i++) {
+        fd = door_connect(path);
+        if (fd < 0 && errno != ENOENT && errno != ECONNREFUSED)
+            break;
+        if (fd < 0)
+            usleep(DOOR_RETRY_US);
+    }
+    if (fd < 0) {
+        log_error("front door %s: %s", path, strerror(errno));
+        return HSM_E_IO;
+    }
+    return http_server_from_door(s->http, fd);
+}
+
+static hsm_err open_ways_in(struct server *s, const struct server_options *o)
+{
+    if (o->door != NULL)
+        TRY(join_door(s, o->door));
+    if (o->listen_addr[0] == 0)
+        return HSM_OK;
+    hsm_err e = http_server_listen(s->http, o->listen_addr, o->listen_port, &s->port);
+    if (e != HSM_OK)
+        log_error("cannot listen on %s port %u: %s", o->listen_addr, o->listen_port,
+                  strerror(errno));
+    return e;
+}
+
+static bool watch_signals(struct server *s)
+{
+    uv_signal_init(&s->loop, &s->term);
+    uv_signal_init(&s->loop, &s->interrupt);
+    s->term.data = s->interrupt.data = s;
+    return uv_signal_start(&s->term, on_signal, SIGTERM) == 0 &&
+           uv_signal_start(&s->interrupt, on_signal, SIGINT) == 0;
+}
+
+static bool report(const struct server *s, int fd)
+{
+    if (fd < 0)
+        return true;
+    bool ok = dprintf(fd, "%u\n", s->port) > 0;
+    close(fd);
+    return ok;
+}
+
+int server_run(const struct server_options *o)
+{
+    static struct server s;
+    umask(077);
+    hsm_err e = fabric_open(&o->fabric, clock_now_ms(), &s.fabric);
+    if (e != HSM_OK) {
+        log_error("directory or signing key in %s: %s", o->fabric.home, hsm_err_text(e));
+        return 1;
+    }
+    if (uv_loop_init(&s.loop) != 0 || start_http(&s, o) != HSM_OK ||
+        open_ways_in(&s, o) != HSM_OK || !watch_signals(&s) || !report(&s, o->ready_fd))
+        return 1;
+    log_info("control origin %s is ready", o->fabric.origin);
+    uv_run(&s.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s.loop);
+    fabric_close(s.fabric);
+    return 0;
+}
