@@ -1,0 +1,52 @@
+/* The keyhold command: shared state and the table of commands. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include "base/bytes.h"
+#include "cli/args.h"
+#include "fabric/identity/directory.h"
+#include "partition/config.h"
+
+struct cli {
+    char home[PATH_MAX]; /* --home, else KEYHOLD_HOME, else $XDG_STATE_HOME/keyhold or
+                          * ~/.local/state/keyhold */
+    bool json;           /* -o json */
+    int argc;            /* words after the command's own words */
+    char **argv;
+};
+
+/* Exit statuses: 0 done, 1 failed, 2 wrong usage, 3 not found. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NOT_FOUND = 3 };
+
+struct cli_command {
+    const char *words; /* "key create" */
+    int (*run)(struct cli *c);
+    const char *help; /* one line */
+};
+/* Tables; each ends with words == NULL. */
+extern const struct cli_command cli_local_commands[]; /* up, down, status, env */
+extern const struct cli_command cli_pool_commands[];  /* activate, key, role, security-domain */
+extern const struct cli_command cli_audit_commands[]; /* audit tail, audit verify */
+
+/* "keyhold: TEXT" to standard error; returns status, for return cli_fail(...). */
+int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Parse c->argv into the table; prints help (and returns CLI_OK through *ret) or the error. */
+bool cli_args(struct cli *c, struct arg *table, const char *usage, int *ret);
+
+/* ---- home.c ---- */
+/* HOME/NAME into dst. */
+void cli_path(const struct cli *c, const char *name, char dst[PATH_MAX]);
+/* Configuration of an installation that was made by `up`; prints the error. */
+bool cli_config(const struct cli *c, struct partition_config *ret);
+bool cli_directory(const struct cli *c, struct directory *ret);
+/* Pid of the running supervisor, 0 when none runs. */
+long cli_supervisor_pid(const struct cli *c);
+/* One line of status from the gateway's control socket into buf (zero-terminated). */
+bool cli_gateway_status(const struct cli *c, char *buf, size_t cap);
+/* Keep the running pool's audit key in HOME/audit-key.pem, once: verification must not depend on
+ * what a later log says of itself. */
+void cli_pin_audit_key(const struct cli *c);
+
+#endif

@@ -1,0 +1,178 @@
+/* status and env. */
+#include "cli/local.h"
+
+#include <stdio.h>
+
+#include "codec/json.h"
+#include "partition/supervisor.h"
+
+const struct cli_command cli_local_commands[] = {
+    { "up", local_up, "start the pool (first run: create it); returns when it is ready" },
+    { "down", local_down, "stop it" },
+    { "status", local_status, "what runs, and what to do next" },
+    { "env", local_env, "shell settings for az, Python, Node, curl: eval \"$(keyhold env)\"" },
+    { NULL, NULL, NULL },
+};
+
+struct status_line {
+    char text[8192];
+    struct json_tok toks[128];
+    struct json_doc doc;
+};
+
+static bool parse_status(const struct cli *c, struct status_line *s)
+{
+    return cli_gateway_status(c, s->text, sizeof s->text) &&
+           json_parse(bytes_str(s->text), s->toks, 128, &s->doc) == HSM_OK;
+}
+
+static const char *member(const struct status_line *s, const char *name, char *dst, size_t cap)
+{
+    size_t n = 0;
+    uint32_t v = json_get_nn(&s->doc, 0, name);
+    if (v == JSON_NONE || json_string(&s->doc, v, dst, cap - 1, &n) != HSM_OK)
+        n = 0;
+    dst[n] = '\0';
+    return dst;
+}
+
+static int64_t number(const struct status_line *s, const char *name)
+{
+    int64_t n = 0;
+    uint32_t v = json_get_nn(&s->doc, 0, name);
+    if (v == JSON_NONE || json_int(&s->doc, v, &n) != HSM_OK)
+        return 0;
+    return n;
+}
+
+static void print_table(const struct cli *c, const struct partition_config *cfg,
+                        const struct status_line *s)
+{
+    char state[64], protection[64], memory[64];
+    (void)member(s, "state", state, sizeof state);
+    (void)printf("pool          %s (%s)\n", cfg->name, state);
+    (void)printf("pool URL      https://%s.managedhsm.localhost:%u\n", cfg->name, cfg->port);
+    (void)printf("origin        https://localhost:%u\n", cfg->port);
+    (void)printf("home          %s\n", c->home);
+    (void)printf("protection    %s (secret memory: %s) - software keys: no FIPS certificate, no "
+                 "tamper-proof case\n",
+                 member(s, "protection", protection, sizeof protection),
+                 member(s, "secretMemory", memory, sizeof memory));
+    (void)printf("keys          %lld (%lld versions)\n", (long long)number(s, "keys"),
+                 (long long)number(s, "versions"));
+    (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",
+                 (long long)number(s, "auditSeq"), c->home);
+    if (strcmp(state, "NotActivated") == 0)
+        (void)printf("\nnext: `keyhold activate` (development), or `az keyvault security-domain "
+                     "download`\n");
+    else
+        (void)printf("\nnext: eval \"$(keyhold env)\"\n");
+}
+
+int local_status(struct cli *c)
+{
+    struct arg args[] = { { .name = NULL } };
+    int ret;
+    static struct status_line s;
+    struct partition_config cfg;
+    if (!cli_args(c, args, "status [--home DIR] [-o json]", &ret))
+        return ret;
+    if (!cli_config(c, &cfg))
+        return CLI_FAILED;
+    if (cli_supervisor_pid(c) == 0)
+        return cli_fail(CLI_NOT_FOUND, "the pool in %s does not run; start it with `keyhold up`",
+                        c->home);
+    if (!parse_status(c, &s))
+        return cli_fail(CLI_FAILED, "the partition does not answer; it may be starting. Look at "
+                                    "%s/log/gateway.log and boundary.log", c->home);
+    if (c->json)
+        (void)printf("%s", s.text);
+    else
+        print_table(c, &cfg, &s);
+    return CLI_OK;
+}
+
+/* ---- env ---- */
+
+static void put(const char *name, const char *value)
+{
+    (void)printf("export %s='", name);
+    for (const char *p = value; *p != '\0'; p++) {
+        if (*p == '\'')
+            (void)printf("'\\''");
+        else
+            (void)putchar(*p);
+    }
+    (void)printf("'\n");
+}
+
+static void put_trust(const struct cli *c)
+{
+    static const char *const names[] = { "KEYHOLD_CA", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
+                                         "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE" };
+    char path[PATH_MAX];
+    cli_path(c, HOME_PKI "/ca.pem", path);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        put(names[i], path);
+}
+
+static void put_identity(const struct directory *d)
+{
+    put("KEYHOLD_TENANT", d->tenant);
+    put("KEYHOLD_SUBSCRIPTION", d->subscription);
+    put("KEYHOLD_CLIENT_ID", d->admin.client_id);
+    put("KEYHOLD_CLIENT_SECRET", d->admin.secret);
+    put("KEYHOLD_ADMIN_OID", d->admin.oid);
+    put("KEYHOLD_USER", d->user.upn);
+    put("KEYHOLD_PASSWORD", d->user.secret);
+    put("KEYHOLD_USER_OID", d->user.oid);
+    put("KEYHOLD_GUEST_CLIENT_ID", d->guest.client_id);
+    put("KEYHOLD_GUEST_CLIENT_SECRET", d->guest.secret);
+    put("KEYHOLD_GUEST_OID", d->guest.oid);
+    put("KEYHOLD_MANAGED_OID", d->managed.oid);
+    put("KEYHOLD_IDENTITY_HEADER", d->identity_header);
+    put("AZURE_TENANT_ID", d->tenant);
+    put("AZURE_CLIENT_ID", d->admin.client_id);
+    put("AZURE_CLIENT_SECRET", d->admin.secret);
+}
+
+int local_env(struct cli *c)
+{
+    struct arg args[] = {
+        { .name = "--azure-names", .kind = ARG_FLAG,
+          .help = "NAME.managedhsm.azure.net and the other names of the public cloud, through the proxy" },
+        { .name = NULL },
+    };
+    int ret;
+    struct partition_config cfg;
+    struct directory d;
+    if (!cli_args(c, args, "env [--home DIR] [--azure-names]", &ret))
+        return ret;
+    if (!cli_config(c, &cfg) || !cli_directory(c, &d))
+        return CLI_FAILED;
+    bool azure = args_get(args, "--azure-names")->given;
+    char origin[64], url[128], text[160];
+    (void)snprintf(origin, sizeof origin, "https://localhost:%u", cfg.port);
+    if (azure)
+        (void)snprintf(url, sizeof url, "https://%s.managedhsm.azure.net", cfg.name);
+    else
+        (void)snprintf(url, sizeof url, "https://%s.managedhsm.localhost:%u", cfg.name, cfg.port);
+    put("KEYHOLD_HOME", c->home);
+    put("KEYHOLD_ORIGIN", origin);
+    put("KEYHOLD_POOL", cfg.name);
+    put("KEYHOLD_POOL_URL", url);
+    (void)snprintf(text, sizeof text, "%s/msi/token", origin);
+    put("KEYHOLD_IDENTITY_ENDPOINT", text);
+    put_identity(&d);
+    put("AZURE_AUTHORITY_HOST", azure ? "https://login.microsoftonline.com" : origin);
+    put_trust(c);
+    (void)snprintf(text, sizeof text, "http://localhost:%u", cfg.port);
+    put("HTTPS_PROXY", text);
+    if (azure)
+        (void)printf("unset ARM_CLOUD_METADATA_URL\n");
+    (void)snprintf(text, sizeof text, "%s/metadata/endpoints?api-version=2019-05-01", origin);
+    if (!azure)
+        put("ARM_CLOUD_METADATA_URL", text);
+    directory_done(&d);
+    return CLI_OK;
+}

@@ -1,0 +1,262 @@
+/* up and down: first-run files, and the supervisor as a daemon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "cli/local.h"
+#include "codec/json.h"
+#include "fabric/identity/pki.h"
+#include "partition/supervisor.h"
+
+#define PORT_DEFAULT    8443
+#define START_MS        60000
+#define SOCKET_NAME_MAX 80 /* "run/gateway-0.sock" and the like must fit sockaddr_un below HOME */
+
+/* ---- first-run files ---- */
+
+static bool write_pool_init(const struct cli *c, const struct partition_config *cfg,
+                            const struct directory *d)
+{
+    static uint8_t roots[16384], json[32768];
+    char path[PATH_MAX];
+    size_t roots_n;
+    cli_path(c, HOME_PKI "/ca.pem", path);
+    if (file_read(path, roots, sizeof roots, &roots_n) != HSM_OK)
+        return false;
+    struct wr w = wr_of(json, sizeof json);
+    struct json_wr j = json_wr_of(&w);
+    char issuer[128], keys_path[128];
+    (void)snprintf(issuer, sizeof issuer, "https://sts.windows.net/%s/", d->tenant);
+    (void)snprintf(keys_path, sizeof keys_path, "/%s/discovery/v2.0/keys", d->tenant);
+    json_obj_open(&j);
+    json_name(&j, "name"), json_put_str(&j, cfg->name);
+    json_name(&j, "tenant"), json_put_str(&j, d->tenant);
+    json_name(&j, "administrators"), json_arr_open(&j);
+    json_put_str(&j, d->admin.oid), json_put_str(&j, d->user.oid);
+    json_arr_close(&j);
+    json_name(&j, "retentionDays"), json_put_int(&j, 90);
+    json_name(&j, "purgeProtection"), json_put_bool(&j, false);
+    json_name(&j, "auth"), json_obj_open(&j);
+    json_name(&j, "audienceHosts"), json_arr_open(&j);
+    json_put_str(&j, "managedhsm.localhost"), json_put_str(&j, "managedhsm.azure.net");
+    json_arr_close(&j);
+    json_name(&j, "issuers"), json_arr_open(&j), json_obj_open(&j);
+    json_name(&j, "issuer"), json_put_str(&j, issuer);
+    json_name(&j, "host"), json_put_str(&j, "localhost");
+    json_name(&j, "port"), json_put_int(&j, cfg->port);
+    json_name(&j, "path"), json_put_str(&j, keys_path);
+    json_name(&j, "roots"), json_put_bytes(&j, bytes_of(roots, roots_n));
+    json_obj_close(&j), json_arr_close(&j), json_obj_close(&j), json_obj_close(&j);
+    cli_path(c, HOME_POOL_INIT, path);
+    return wr_ok(&w) == HSM_OK && file_replace(path, wr_view(&w), 0600) == HSM_OK;
+}
+
+static int make_config(struct cli *c, const char *name, const char *port, const char *cpus,
+                       struct partition_config *cfg, const struct directory *d)
+{
+    char path[PATH_MAX], text[PATH_MAX + 200];
+    cli_path(c, HOME_CONFIG, path);
+    bool exists = access(path, F_OK) == 0;
+    *cfg = (struct partition_config){ .port = PORT_DEFAULT, .name = "dev", .region = "local" };
+    if (exists && !cli_config(c, cfg))
+        return CLI_FAILED;
+    if (name != NULL && !pool_name_valid(name))
+        return cli_fail(CLI_USAGE, "--name: 3 to 24 letters, digits and single hyphens, first a "
+                                   "letter");
+    if (exists && name != NULL && strcmp(name, cfg->name) != 0)
+        return cli_fail(CLI_FAILED, "the pool in %s is named %s and keeps its name; use another "
+                                    "--home for another pool", c->home, cfg->name);
+    if (name != NULL)
+        (void)snprintf(cfg->name, sizeof cfg->name, "%s", name);
+    if (port != NULL) {
+        char *end;
+        long n = strtol(port, &end, 10);
+        if (*end != '\0' || n < 1 || n > 65535)
+            return cli_fail(CLI_USAGE, "--port: 1 to 65535");
+        cfg->port = (uint16_t)n;
+    }
+    if (cpus != NULL)
+        (void)snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus);
+    (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
+    if (partition_config_store(path, cfg, text, sizeof text) != HSM_OK)
+        return cli_fail(CLI_FAILED, "%s", text);
+    return CLI_OK;
+}
+
+static int prepare(struct cli *c, const char *name, const char *port, const char *cpus)
+{
+    char path[PATH_MAX], text[600] = "";
+    struct partition_config cfg;
+    struct directory d;
+    if (strlen(c->home) > SOCKET_NAME_MAX)
+        return cli_fail(CLI_FAILED, "the path of the home directory is longer than %d characters, "
+                                    "too long for its sockets; choose a shorter --home",
+                        SOCKET_NAME_MAX);
+    if (dir_ensure(c->home, 0700) != HSM_OK)
+        return cli_fail(CLI_FAILED, "cannot create %s: %s", c->home, strerror(errno));
+    cli_path(c, HOME_FABRIC, path);
+    if (directory_load_or_create(path, clock_now_ms(), &d) != HSM_OK)
+        return cli_fail(CLI_FAILED, "cannot load or create the directory of identities in %s",
+                        path);
+    int status = make_config(c, name, port, cpus, &cfg, &d);
+    cli_path(c, HOME_PKI, path);
+    if (status == CLI_OK && 
+        pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(), NULL, text,
+                   sizeof text) != HSM_OK)
+        status = cli_fail(CLI_FAILED, "certificates: %s", text);
+    cli_path(c, HOME_PARTITION "/seal", path);
+    if (status == CLI_OK && access(path, F_OK) != 0 && !write_pool_init(c, &cfg, &d))
+        status = cli_fail(CLI_FAILED, "cannot write %s/" HOME_POOL_INIT ": %s", c->home,
+                          strerror(errno));
+    directory_done(&d);
+    return status;
+}
+
+/* ---- the daemon ---- */
+
+static void bindir_of_self(char dst[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", dst, PATH_MAX - 1);
+    dst[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(dst, '/');
+    if (slash != NULL)
+        *slash = '\0';
+}
+
+static void exec_supervisor(const struct cli *c, int ready_fd)
+{
+    char bindir[PATH_MAX], program[PATH_MAX], fd_text[16];
+    bindir_of_self(bindir);
+    if (path_join(program, sizeof program, bindir, "keyhold-supervisor") != HSM_OK)
+        return;
+    (void)snprintf(fd_text, sizeof fd_text, "%d", ready_fd);
+    if (ready_fd >= 0)
+        (void)execl(program, program, "--home", c->home, "--bindir", bindir, "--ready-fd", fd_text,
+                    (char *)NULL);
+    else
+        (void)execl(program, program, "--home", c->home, "--bindir", bindir, (char *)NULL);
+}
+
+static void daemon_child(const struct cli *c, int ready_fd)
+{
+    char path[PATH_MAX];
+    if (setsid() < 0 || fork() != 0)
+        _exit(0);
+    cli_path(c, HOME_LOG, path);
+    int log_fd = -1, null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (dir_ensure(path, 0700) == HSM_OK) {
+        cli_path(c, HOME_LOG "/supervisor.log", path);
+        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
+    (void)dup2(null_fd, 0);
+    (void)dup2(log_fd >= 0 ? log_fd : null_fd, 1);
+    (void)dup2(log_fd >= 0 ? log_fd : null_fd, 2);
+    if (chdir("/") != 0)
+        _exit(127);
+    exec_supervisor(c, ready_fd);
+    _exit(127);
+}
+
+static int start_daemon(const struct cli *c)
+{
+    int p[2];
+    if (pipe(p) != 0)
+        return cli_fail(CLI_FAILED, "pipe: %s", strerror(errno));
+    (void)fcntl(p[0], F_SETFD, FD_CLOEXEC);
+    pid_t pid = fork();
+    if (pid == 0)
+        daemon_child(c, p[1]);
+    (void)close(p[1]);
+    if (pid < 0)
+        return cli_fail(CLI_FAILED, "fork: %s", strerror(errno));
+    (void)waitpid(pid, NULL, 0);
+    char line[1024];
+    size_t n = 0;
+    struct pollfd pf = { .fd = p[0], .events = POLLIN };
+    while (n < sizeof line - 1 && poll(&pf, 1, START_MS) > 0) {
+        ssize_t m = read(p[0], line + n, sizeof line - 1 - n);
+        if (m <= 0)
+            break;
+        n += (size_t)m;
+    }
+    (void)close(p[0]);
+    line[n] = '\0';
+    if (strcmp(line, "ready\n") == 0)
+        return CLI_OK;
+    line[strcspn(line, "\n")] = '\0';
+    return cli_fail(CLI_FAILED, "%s",
+                    n > 0 ? line : "it did not become ready; see log/supervisor.log in the home directory");
+}
+
+int local_up(struct cli *c)
+{
+    struct arg args[] = {
+        { .name = "--port", .alias = "-p", .kind = ARG_VALUE,
+          .help = "port on 127.0.0.1 and ::1 (default 8443)" },
+        { .name = "--name", .alias = "--hsm-name", .kind = ARG_VALUE,
+          .help = "name of the pool (default dev)" },
+        { .name = "--cpus", .kind = ARG_VALUE, .help = "pin to these CPUs, e.g. 0,1" },
+        { .name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error" },
+        { .name = NULL },
+    };
+    int ret;
+    if (!cli_args(c, args, "up [--home DIR] [--port N] [--name POOL] [--foreground]", &ret))
+        return ret;
+    const char *port = args_value(args, "--port"), *name = args_value(args, "--name");
+    struct partition_config cfg;
+    if (cli_supervisor_pid(c) != 0) {
+        if (!cli_config(c, &cfg))
+            return CLI_FAILED;
+        if ((port != NULL && strtol(port, NULL, 10) != cfg.port) ||
+            (name != NULL && strcmp(name, cfg.name) != 0))
+            return cli_fail(CLI_FAILED, "pool %s runs on port %u already; `keyhold down` first",
+                            cfg.name, cfg.port);
+        c->argc = 0;
+        return local_status(c);
+    }
+    ret = prepare(c, name, port, args_value(args, "--cpus"));
+    if (ret != CLI_OK)
+        return ret;
+    if (args_get(args, "--foreground")->given) {
+        exec_supervisor(c, -1);
+        return cli_fail(CLI_FAILED, "keyhold-supervisor is not beside keyhold: %s", strerror(errno));
+    }
+    ret = start_daemon(c);
+    if (ret != CLI_OK)
+        return ret;
+    cli_pin_audit_key(c);
+    c->argc = 0;
+    return local_status(c);
+}
+
+int local_down(struct cli *c)
+{
+    struct arg args[] = { { .name = NULL } };
+    int ret;
+    if (!cli_args(c, args, "down [--home DIR]", &ret))
+        return ret;
+    long pid = cli_supervisor_pid(c);
+    if (pid == 0) {
+        (void)printf("not running\n");
+        return CLI_OK;
+    }
+    if (kill((pid_t)pid, SIGTERM) != 0)
+        return cli_fail(CLI_FAILED, "cannot signal process %ld: %s", pid, strerror(errno));
+    for (unsigned i = 0; i < 600; i++) {
+        if (cli_supervisor_pid(c) == 0) {
+            (void)printf("stopped\n");
+            return CLI_OK;
+        }
+        (void)poll(NULL, 0, 50);
+    }
+    return cli_fail(CLI_FAILED, "process %ld does not stop; see log/supervisor.log in %s", pid,
+                    c->home);
+}
