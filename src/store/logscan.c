@@ -242,7 +242,7 @@ static hsm_err check_metadata(struct scan *s)
     uint64_t version = 0, term = 0;
     for (int i = 1; i <= 2; i++) {
         uint64_t v[4] = { 0 };
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "metadata%d", i);
         int fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
