@@ -1,0 +1,238 @@
+#include <stdlib.h>
+#include "gateway/body.h"
+#include "model/alg.h"
+#include "model/key.h"
+
+#define KTY_TEXT_MAX     16
+#define ALG_TEXT_MAX     32
+#define TAG_BYTES_MAX    1024 /* 256 characters of UTF-8 */
+#define TAGS_BYTES_MAX   40960
+#define POLICY_BYTES_MAX 65536
+#define VALUE_BYTES_MAX  131072
+#define SMALL_BYTES_MAX  64
+#define TIME_MAX         253402300799 /* 9999-12-31 */
+
+static hsm_err not_here(struct body_ctx *c, const char *what)
+{
+    (void)body_bad(c, "%s not implemented by this server version.", what);
+    return HSM_E_NOT_IMPLEMENTED;
+}
+
+static hsm_err read_ops(struct body_ctx *c, uint32_t *ret_ops, uint32_t *ret_array)
+{
+    uint32_t arr, ops = 0;
+    TRY(body_container(c, 0, "key_ops", JSON_ARRAY, &arr));
+    for (uint32_t at = arr == JSON_NONE ? JSON_NONE : json_first(&c->doc, arr); at != JSON_NONE;
+         at = json_next(&c->doc, arr, at)) {
+        struct bytes name;
+        uint32_t op = json_plain(&c->doc, at, &name) == HSM_OK ? key_op_from_name(name) : 0;
+        if (op == 0)
+            return body_bad(c, "Property 'key_ops' contains an unknown operation.");
+        ops |= op;
+    }
+    *ret_ops = ops;
+    *ret_array = arr;
+    return HSM_OK;
+}
+
+struct attrs {
+    uint8_t set, flags;
+    uint64_t nbf, exp;
+};
+
+static hsm_err read_attrs(struct body_ctx *c, struct attrs *ret)
+{
+    struct attrs a = { 0 };
+    uint32_t obj;
+    bool there, on;
+    int64_t t;
+    TRY(body_container(c, 0, "attributes", JSON_OBJECT, &obj));
+    if (json_get_nn(&c->doc, obj, "external_key") != JSON_NONE)
+        return not_here(c, "External keys (attributes.external_key) are");
+    TRY(body_bool(c, obj, "enabled", &there, &on));
+    a.set |= there ? ATTR_ENABLED : 0;
+    a.flags |= on ? ATTR_ENABLED : 0;
+    TRY(body_bool(c, obj, "exportable", &there, &on));
+    a.set |= there ? ATTR_EXPORTABLE : 0;
+    a.flags |= on ? ATTR_EXPORTABLE : 0;
+    TRY(body_int(c, obj, "nbf", 0, TIME_MAX, &there, &t));
+    a.set |= there ? ATTR_NBF : 0;
+    a.nbf = (uint64_t)t;
+    TRY(body_int(c, obj, "exp", 0, TIME_MAX, &there, &t));
+    a.set |= there ? ATTR_EXP : 0;
+    a.exp = (uint64_t)t;
+    *ret = a;
+    return HSM_OK;
+}
+
+static int tag_compare(const void *a, const void *b)
+{
+    const struct wire_tag *x = a;
+    const struct wire_tag *y = b;
+    size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+    int d = n > 0 ? memcmp(x->name.p, y->name.p, n) : 0;
+    if (d != 0)
+        return d;
+    return x->name.n < y->name.n ? -1 : x->name.n > y->name.n;
+}
+
+static hsm_err read_string(struct body_ctx *c, uint32_t v, size_t max, struct bytes *ret)
+{
+    if (json_type_of(&c->doc, v) != JSON_STRING)
+        return body_bad(c, "Tag values must be strings.");
+    size_t cap = json_raw(&c->doc, v).n;
+    uint8_t *p = scratch_take(c->scratch, cap + 1);
+    size_t n;
+    if (p == NULL)
+        return HSM_E_RANGE;
+    if (json_string(&c->doc, v, (char *)p, cap, &n) != HSM_OK)
+        return body_bad(c, "A tag is not valid text.");
+    if (n > max)
+        return body_bad(c, "Tag names and values have at most %u characters.", KEY_TAG_TEXT_MAX);
+    *ret = bytes_of(p, n);
+    return HSM_OK;
+}
+
+/* Tags are kept sorted by name, as they are shown. */
+static hsm_err read_tags(struct body_ctx *c, struct bytes *ret_list, bool *ret_there)
+{
+    struct wire_tag tags[KEY_TAGS_MAX];
+    uint32_t obj;
+    size_t n = 0;
+    TRY(body_container(c, 0, "tags", JSON_OBJECT, &obj));
+    *ret_there = obj != JSON_NONE;
+    *ret_list = bytes_of(NULL, 0);
+    if (obj == JSON_NONE)
+        return HSM_OK;
+    if (json_count(&c->doc, obj) > KEY_TAGS_MAX)
+        return body_bad(c, "A key has at most %u tags.", KEY_TAGS_MAX);
+    for (uint32_t at = json_first(&c->doc, obj); at != JSON_NONE && n < KEY_TAGS_MAX;
+         at = json_next(&c->doc, obj, at), n++) {
+        tags[n] = (struct wire_tag){ 0 };
+        TRY(read_string(c, at, TAG_BYTES_MAX, &tags[n].name));
+        TRY(read_string(c, json_value(at), TAG_BYTES_MAX, &tags[n].value));
+    }
+    qsort(tags, n, sizeof tags[0], tag_compare);
+    struct wr w;
+    TRY(body_writer(c, TAGS_BYTES_MAX, &w));
+    for (size_t i = 0; i < n; i++) {
+        size_t at = wr_lv_open(&w);
+        wire_tag_put(&w, &tags[i]);
+        wr_lv_close(&w, at);
+    }
+    TRY(wr_ok(&w));
+    *ret_list = wr_view(&w);
+    return HSM_OK;
+}
+
+static hsm_err read_policy(struct body_ctx *c, struct bytes *ret, uint8_t *ret_immutable)
+{
+    uint32_t obj;
+    bool there, on;
+    TRY(body_container(c, 0, "release_policy", JSON_OBJECT, &obj));
+    *ret = bytes_of(NULL, 0);
+    *ret_immutable = 0;
+    if (obj == JSON_NONE)
+        return HSM_OK;
+    TRY(body_b64u(c, obj, "data", POLICY_BYTES_MAX, ret));
+    if (ret->n == 0)
+        return body_bad(c, "Property 'release_policy' needs 'data'.");
+    TRY(body_bool(c, obj, "immutable", &there, &on));
+    *ret_immutable = on;
+    return HSM_OK;
+}
+
+static hsm_err read_type(struct body_ctx *c, struct wire_key_create *m)
+{
+    struct bytes kty, crv;
+    TRY(body_text(c, 0, "kty", KTY_TEXT_MAX, &kty));
+    if (kty.p == NULL)
+        return body_bad(c, "Property 'kty' is missing.");
+    if (bytes_ieq(kty, bytes_str("AKP")) || bytes_ieq(kty, bytes_str("AKP-HSM")))
+        return not_here(c, "ML-DSA keys (kty AKP) are");
+    m->kty = (uint8_t)key_type_from_name(kty);
+    if (m->kty == KTY_NONE)
+        return body_bad(c, "Property 'kty' has an unknown value.");
+    TRY(body_text(c, 0, "crv", KTY_TEXT_MAX, &crv));
+    if (crv.p != NULL) {
+        m->crv = (uint8_t)key_curve_from_name(crv);
+        if (m->crv == CRV_NONE)
+            return body_bad(c, "Property 'crv' has an unknown value.");
+    }
+    return HSM_OK;
+}
+
+hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *out)
+{
+    struct wire_key_create m = { .name = r->name };
+    struct attrs a;
+    uint32_t arr;
+    bool there;
+    int64_t v;
+    TRY(read_type(c, &m));
+    TRY(body_int(c, 0, "key_size", 1, 65536, &there, &v));
+    m.key_size = (uint32_t)v;
+    TRY(body_int(c, 0, "public_exponent", 1, UINT32_MAX, &there, &v));
+    m.public_exponent = (uint32_t)v;
+    TRY(read_ops(c, &m.key_ops, &arr));
+    m.has_ops = m.key_ops != 0; /* an empty array means the defaults */
+    TRY(read_attrs(c, &a));
+    m.attr_set = a.set;
+    m.attr_flags = a.flags;
+    m.nbf = a.nbf;
+    m.exp = a.exp;
+    TRY(read_tags(c, &m.tags, &there));
+    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    wire_key_create_put(out, &m);
+    return HSM_OK;
+}
+
+hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out)
+{
+    struct wire_key_update m = { .name = r->name, .version = bytes_str(r->version) };
+    struct attrs a;
+    uint32_t arr;
+    bool there;
+    TRY(read_ops(c, &m.key_ops, &arr));
+    m.has_ops = arr != JSON_NONE;
+    TRY(read_attrs(c, &a));
+    m.attr_set = a.set;
+    m.attr_flags = a.flags;
+    m.nbf = a.nbf;
+    m.exp = a.exp;
+    TRY(read_tags(c, &m.tags, &there));
+    m.has_tags = there;
+    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    wire_key_update_put(out, &m);
+    return HSM_OK;
+}
+
+hsm_err body_crypto(const struct route *r, struct body_ctx *c, struct wr *out)
+{
+    struct wire_crypto m = { .name = r->name, .version = bytes_str(r->version) };
+    struct bytes alg;
+    TRY(body_text(c, 0, "alg", ALG_TEXT_MAX, &alg));
+    if (alg.p == NULL)
+        return body_bad(c, "Property 'alg' is missing.");
+    m.alg = (uint8_t)crypto_alg_from_name(alg);
+    if (m.alg == ALG_NONE)
+        return body_bad(c, "Property 'alg' has an unknown value.");
+    TRY(body_b64u(c, 0, "value", VALUE_BYTES_MAX, &m.value));
+    if (m.value.p == NULL)
+        return body_bad(c, "Property 'value' is missing.");
+    if (r->op == OP_VERIFY) {
+        TRY(body_b64u(c, 0, "digest", SMALL_BYTES_MAX, &m.digest));
+        if (m.digest.p == NULL)
+            return body_bad(c, "Property 'digest' is missing.");
+    }
+    if (r->op == OP_ENCRYPT || r->op == OP_DECRYPT || r->op == OP_WRAP || r->op == OP_UNWRAP) {
+        TRY(body_b64u(c, 0, "iv", SMALL_BYTES_MAX, &m.iv));
+        TRY(body_b64u(c, 0, "aad", VALUE_BYTES_MAX, &m.aad));
+        TRY(body_b64u(c, 0, "tag", SMALL_BYTES_MAX, &m.tag));
+        m.has = (uint8_t)((m.iv.p != NULL ? CRYPTO_HAS_IV : 0) |
+                          (m.aad.p != NULL ? CRYPTO_HAS_AAD : 0) |
+                          (m.tag.p != NULL ? CRYPTO_HAS_TAG : 0));
+    }
+    wire_crypto_put(out, &m);
+    return HSM_OK;
+}

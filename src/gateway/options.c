@@ -1,0 +1,197 @@
+#include "gateway/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char options_usage[] =
+    "usage: keyhold-gateway --rings TEXT --store DIR --audit DIR --cert FILE --key FILE\n"
+    "                       --loops N --face suffix=S,port=P,authority=URL [--face ...]\n"
+    "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
+    "                       [--region NAME] [--control PATH] [--cpus LIST] [--ready-fd N]\n"
+    "Started by keyhold-supervisor; serves a pool's data plane over HTTPS.\n";
+
+static bool number(const char *text, long max, long *ret)
+{
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || v < 0 || v > max)
+        return false;
+    *ret = v;
+    return true;
+}
+
+static bool take_listen(struct gateway_options *o, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    long port;
+    if (colon == NULL || !number(colon + 1, UINT16_MAX, &port))
+        return false;
+    struct bytes a = bytes_of(text, (size_t)(colon - text));
+    if (a.n > 2 && a.p[0] == '[' && a.p[a.n - 1] == ']')
+        a = bytes_of(a.p + 1, a.n - 2);
+    if (a.n == 0 || a.n >= sizeof o->listen_addr)
+        return false;
+    (void)snprintf(o->listen_addr, sizeof o->listen_addr, "%.*s", (int)a.n, (const char *)a.p);
+    o->listen_port = (uint16_t)port;
+    return true;
+}
+
+/* "0,2,4-6": cpus in the order of the loops. */
+static bool take_cpus(struct gateway_options *o, const char *text)
+{
+    size_t n = 0;
+    while (*text != '\0') {
+        char *end;
+        long first = strtol(text, &end, 10);
+        long last = first;
+        if (end == text)
+            return false;
+        if (*end == '-') {
+            text = end + 1;
+            last = strtol(text, &end, 10);
+            if (end == text)
+                return false;
+        }
+        if (first < 0 || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0'))
+            return false;
+        for (long cpu = first; cpu <= last && n < RING_LANES_MAX; cpu++)
+            o->cpu[n++] = (int)cpu;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return n > 0;
+}
+
+/* Loop i belongs on the i-th cpu that this process may use. */
+static void default_cpus(struct gateway_options *o)
+{
+    cpu_set_t set;
+    size_t n = 0;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && n < RING_LANES_MAX; cpu++) {
+        if (CPU_ISSET(cpu, &set))
+            o->cpu[n++] = (int)cpu;
+    }
+}
+
+static bool take(struct gateway_options *o, int option, const char *arg)
+{
+    long v;
+    switch (option) {
+    case 'r':
+        return ring_fds_parse(arg, &o->rings) == HSM_OK;
+    case 's':
+        o->store_dir = arg;
+        return true;
+    case 'a':
+        o->audit_dir = arg;
+        return true;
+    case 'd':
+        o->door = arg;
+        return true;
+    case 'l':
+        return take_listen(o, arg);
+    case 'c':
+        o->cert_file = arg;
+        return true;
+    case 'k':
+        o->key_file = arg;
+        return true;
+    case 'n':
+        if (!number(arg, RING_LANES_MAX, &v) || v < 1)
+            return false;
+        o->loops = (unsigned)v;
+        return true;
+    case 'f':
+        return faces_add(&o->faces, arg) == HSM_OK;
+    case 'i':
+        o->issuer_connect = arg;
+        return true;
+    case 'g':
+        o->region = arg;
+        return true;
+    case 'o':
+        o->control = arg;
+        return true;
+    case 'u':
+        return take_cpus(o, arg);
+    case 'y':
+        if (!number(arg, INT_MAX, &v))
+            return false;
+        o->ready_fd = (int)v;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool region_valid(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
+    return n > 0 && n < 64 && s[n] == '\0';
+}
+
+static const char *missing(const struct gateway_options *o)
+{
+    if (o->rings.lanes == 0)
+        return "--rings";
+    if (o->store_dir == NULL)
+        return "--store";
+    if (o->audit_dir == NULL)
+        return "--audit";
+    if (o->cert_file == NULL)
+        return "--cert";
+    if (o->key_file == NULL)
+        return "--key";
+    if (o->faces.n == 0)
+        return "--face";
+    if (o->door == NULL && o->listen_addr[0] == '\0')
+        return "--door or --listen";
+    return NULL;
+}
+
+hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *text, size_t cap)
+{
+    static const struct option names[] = {
+        { "rings", required_argument, NULL, 'r' },   { "store", required_argument, NULL, 's' },
+        { "audit", required_argument, NULL, 'a' },   { "door", required_argument, NULL, 'd' },
+        { "listen", required_argument, NULL, 'l' },  { "cert", required_argument, NULL, 'c' },
+        { "key", required_argument, NULL, 'k' },     { "loops", required_argument, NULL, 'n' },
+        { "face", required_argument, NULL, 'f' },    { "issuer-connect", required_argument, NULL, 'i' },
+        { "region", required_argument, NULL, 'g' },  { "control", required_argument, NULL, 'o' },
+        { "cpus", required_argument, NULL, 'u' },    { "ready-fd", required_argument, NULL, 'y' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct gateway_options o = { .loops = 1, .region = "local", .ready_fd = -1 };
+    int option;
+    for (size_t i = 0; i < RING_LANES_MAX; i++)
+        o.cpu[i] = -1;
+    default_cpus(&o);
+    optind = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (!take(&o, option, optarg)) {
+            (void)snprintf(text, cap, "bad option or value near '%s'",
+                           optind > 0 && optind <= argc ? argv[optind - 1] : "");
+            return HSM_E_BAD_PARAMETER;
+        }
+    }
+    const char *what = missing(&o);
+    if (what != NULL || optind < argc) {
+        (void)snprintf(text, cap, what != NULL ? "%s is missing" : "unexpected argument '%s'",
+                       what != NULL ? what : argv[optind]);
+        return HSM_E_BAD_PARAMETER;
+    }
+    if (o.loops > o.rings.lanes || !region_valid(o.region)) {
+        (void)snprintf(text, cap, "--loops or --region has an unusable value");
+        return HSM_E_BAD_PARAMETER;
+    }
+    *ret = o;
+    return HSM_OK;
+}

@@ -1,0 +1,31 @@
+/* The gateway's command line. */
+#ifndef GATEWAY_OPTIONS_H
+#define GATEWAY_OPTIONS_H
+
+#include "gateway/face.h"
+#include "wire/ring.h"
+
+struct gateway_options {
+    struct ring_fds rings;
+    const char *store_dir;
+    const char *audit_dir;
+    const char *door;           /* NULL: none */
+    char listen_addr[64];       /* "": none */
+    uint16_t listen_port;
+    const char *cert_file;
+    const char *key_file;
+    unsigned loops;
+    int cpu[RING_LANES_MAX];    /* per loop; -1: not pinned */
+    struct faces faces;
+    const char *issuer_connect; /* NULL: none */
+    const char *region;
+    const char *control;        /* NULL: none */
+    int ready_fd;               /* -1: none */
+};
+
+/* HSM_E_BAD_PARAMETER with text[cap] saying which. Strings stay those of argv. */
+HSM_MUST_USE hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *text,
+                                   size_t cap);
+extern const char options_usage[];
+
+#endif

@@ -1,0 +1,218 @@
+#include "gateway/statusd.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "codec/json.h"
+
+#define CLIENTS_MAX 16
+#define LINE_MAX_N  8192
+#define PATH_MAX_N  107
+
+struct statusd_client {
+    struct statusd *s;
+    uv_pipe_t pipe;
+    uv_write_t req;
+    char line[LINE_MAX_N];
+};
+
+struct statusd {
+    uv_loop_t *loop;
+    struct control *c;
+    struct statusd_facts facts;
+    uv_pipe_t listener;
+    unsigned clients;
+    bool is_stopping;
+    struct statusd_client *client[CLIENTS_MAX];
+};
+
+static const char *state_name(unsigned state)
+{
+    switch (state) {
+    case POOL_NEW:
+        return "New";
+    case POOL_NOT_ACTIVATED:
+        return "NotActivated";
+    case POOL_ACTIVE:
+        return "Active";
+    default:
+        return "Unknown";
+    }
+}
+
+static void put_text(struct json_wr *j, const char *name, const char *text)
+{
+    json_name(j, name);
+    json_put_str(j, text);
+}
+
+static void put_count(struct json_wr *j, const char *name, uint64_t v)
+{
+    json_name(j, name);
+    json_put_int(j, (int64_t)v);
+}
+
+static void put_faces(struct json_wr *j, const struct faces *f)
+{
+    json_name(j, "faces");
+    json_arr_open(j);
+    for (size_t i = 0; i < f->n; i++) {
+        json_obj_open(j);
+        put_text(j, "host", f->face[i].host);
+        put_count(j, "port", f->face[i].port);
+        put_text(j, "suffix", f->face[i].suffix);
+        json_obj_close(j);
+    }
+    json_arr_close(j);
+}
+
+static void put_status(struct json_wr *j, const struct wire_status *m)
+{
+    char hash[65];
+    hex_encode(hash, m->audit_hash.p, m->audit_hash.n);
+    put_text(j, "state", state_name(m->pool_state));
+    put_count(j, "keys", m->keys);
+    put_count(j, "versions", m->versions);
+    put_count(j, "applied", m->applied);
+    put_count(j, "auditSeq", m->audit_seq);
+    put_text(j, "auditHash", hash);
+    json_name(j, "auditKey");
+    json_put_b64u(j, m->audit_key);
+    put_count(j, "tokenHits", m->token_hits);
+    put_count(j, "tokenMisses", m->token_misses);
+}
+
+void statusd_render(const struct statusd_facts *facts, const struct wire_status *m, struct wr *out)
+{
+    struct json_wr j = json_wr_of(out);
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(&facts->pool->id, id);
+    json_obj_open(&j);
+    put_text(&j, "pool", facts->pool->name);
+    put_text(&j, "poolId", id);
+    put_text(&j, "tenant", facts->pool->tenant);
+    put_text(&j, "protection", facts->pool->protection);
+    put_text(&j, "secretMemory", facts->pool->secret_memory);
+    put_text(&j, "region", facts->region);
+    put_text(&j, "version", KEYHOLD_VERSION);
+    if (m != NULL)
+        put_status(&j, m);
+    else
+        put_text(&j, "state", "Unknown");
+    if (facts->store != NULL) {
+        struct store_info info;
+        store_info(facts->store, &info);
+        json_name(&j, "leader");
+        json_put_bool(&j, info.leader);
+        put_count(&j, "records", info.records);
+        put_count(&j, "logLast", info.log_last);
+        put_count(&j, "flushed", info.flushed);
+    }
+    put_count(&j, "loops", facts->loops);
+    put_faces(&j, facts->faces);
+    json_obj_close(&j);
+    wr_str(out, "\n");
+}
+
+static void on_client_closed(uv_handle_t *h)
+{
+    struct statusd_client *k = h->data;
+    k->s->clients--;
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
+        if (k->s->client[i] == k)
+            k->s->client[i] = NULL;
+    }
+    free(k);
+}
+
+static void client_close(struct statusd_client *k)
+{
+    if (!uv_is_closing((uv_handle_t *)&k->pipe))
+        uv_close((uv_handle_t *)&k->pipe, on_client_closed);
+}
+
+static void on_line_written(uv_write_t *req, int status)
+{
+    (void)status;
+    client_close(req->data);
+}
+
+static void on_status(void *ctx, const struct wire_status *m)
+{
+    struct statusd_client *k = ctx;
+    struct wr w = wr_of(k->line, sizeof k->line);
+    statusd_render(&k->s->facts, m, &w);
+    uv_buf_t buf = uv_buf_init(k->line, (unsigned)w.n);
+    if (wr_ok(&w) != HSM_OK ||
+        uv_write(&k->req, (uv_stream_t *)&k->pipe, &buf, 1, on_line_written) != 0)
+        client_close(k);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct statusd *s = listener->data;
+    size_t at = 0;
+    while (at < CLIENTS_MAX && s->client[at] != NULL)
+        at++;
+    struct statusd_client *k = status < 0 || s->is_stopping || at == CLIENTS_MAX
+                                   ? NULL
+                                   : calloc(1, sizeof *k);
+    if (k == NULL)
+        return; /* the caller's own timeout ends it */
+    k->s = s;
+    (void)uv_pipe_init(s->loop, &k->pipe, 0);
+    k->pipe.data = k;
+    k->req.data = k;
+    s->client[at] = k;
+    s->clients++;
+    if (uv_accept(listener, (uv_stream_t *)&k->pipe) != 0) {
+        client_close(k);
+        return;
+    }
+    control_status(s->c, on_status, k);
+}
+
+hsm_err statusd_new(uv_loop_t *loop, struct control *c, const char *path,
+                    const struct statusd_facts *facts, struct statusd **ret)
+{
+    if (strlen(path) > PATH_MAX_N)
+        return HSM_E_BAD_PARAMETER;
+    struct statusd *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return HSM_E_NOMEM;
+    s->loop = loop;
+    s->c = c;
+    s->facts = *facts;
+    if (uv_pipe_init(loop, &s->listener, 0) != 0) {
+        free(s);
+        return HSM_E_IO;
+    }
+    s->listener.data = s;
+    (void)unlink(path);
+    mode_t before = umask(0177);
+    int rc = uv_pipe_bind(&s->listener, path);
+    umask(before);
+    *ret = s; /* the handle is open: the caller stops it in any case */
+    if (rc != 0 || uv_listen((uv_stream_t *)&s->listener, CLIENTS_MAX, on_connection) != 0)
+        return HSM_E_IO;
+    return HSM_OK;
+}
+
+void statusd_stop(struct statusd *s)
+{
+    if (s == NULL || s->is_stopping)
+        return;
+    s->is_stopping = true;
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
+        if (s->client[i] == NULL)
+            continue;
+        control_status_cancel(s->c, s->client[i]);
+        client_close(s->client[i]);
+    }
+    uv_close((uv_handle_t *)&s->listener, NULL);
+}
+
+void statusd_free(struct statusd *s)
+{
+    free(s);
+}
