@@ -76,6 +76,7 @@ hsm_err secret_init(size_t size)
     }
     if (getrandom(&arena_canary_key, sizeof arena_canary_key, 0) != sizeof arena_canary_key)
         return HSM_E_INTERNAL;
+    TRY(cache_setup());
     TRY(arena_setup(base, want));
     arena_bytes = want;
     level = got;
@@ -102,7 +103,12 @@ const char *secret_level_name(void)
 
 size_t secret_used(void)
 {
-    return level == SECRET_NONE ? 0 : arena_used();
+    if (level == SECRET_NONE)
+        return 0;
+    /* Read one after the other while threads work: may be off by a moment, never below zero. */
+    size_t held = cache_held();
+    size_t used = arena_used();
+    return used > held ? used - held : 0;
 }
 
 size_t secret_size(void)
@@ -141,7 +147,7 @@ void *secret_alloc(size_t n)
     if (n > SIZE_MAX / 4)
         return NULL;
     size_t total = sizeof(struct head) + n + TAIL;
-    struct head *h = (struct head *)(level == SECRET_NONE ? calloc(1, total) : arena_alloc(total));
+    struct head *h = (struct head *)(level == SECRET_NONE ? calloc(1, total) : cache_alloc(total));
     if (h == NULL)
         return NULL;
     block_seal(h, n);
@@ -155,7 +161,7 @@ void secret_free(void *p)
     struct head *h = block_open(p);
     secret_wipe(h, sizeof *h + h->n + TAIL);
     if (arena_owns(h))
-        arena_free(h);
+        cache_free(h);
     else
         free(h);
 }

@@ -245,16 +245,15 @@ static void *slab_pop(struct size_class *c, unsigned class)
     return block;
 }
 
-static void *small_alloc(size_t n)
+size_t arena_take(unsigned class, void **blocks, size_t want)
 {
-    unsigned class = class_of(n);
     struct size_class *c = &classes[class];
+    size_t n = 0;
     (void)pthread_mutex_lock(&c->lock);
-    void *block = NULL;
-    if (c->partial != NO_PAGE || slab_new(c, class))
-        block = slab_pop(c, class);
+    while (n < want && (c->partial != NO_PAGE || slab_new(c, class)))
+        blocks[n++] = slab_pop(c, class);
     (void)pthread_mutex_unlock(&c->lock);
-    return block;
+    return n;
 }
 
 /* A slab without used blocks goes back to the pages unless it is the last of its class with room:
@@ -276,11 +275,10 @@ static void slab_release(struct size_class *c, uint32_t slab)
     (void)pthread_mutex_unlock(&run_lock);
 }
 
-static void small_free(void *block, uint32_t slab)
+static void slab_push(struct size_class *c, void *block)
 {
+    uint32_t slab = pages[page_of(block)].first;
     struct page *s = &pages[slab];
-    struct size_class *c = &classes[s->class];
-    (void)pthread_mutex_lock(&c->lock);
     memcpy(block, &s->free, sizeof s->free);
     s->free = block;
     if (s->used == s->blocks)
@@ -289,12 +287,34 @@ static void small_free(void *block, uint32_t slab)
     c->used -= class_size[s->class];
     if (s->used == 0)
         slab_release(c, slab);
+}
+
+void arena_give(unsigned class, void *const *blocks, size_t n)
+{
+    struct size_class *c = &classes[class];
+    (void)pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < n; i++)
+        slab_push(c, blocks[i]);
     (void)pthread_mutex_unlock(&c->lock);
+}
+
+unsigned arena_class_for(size_t n)
+{
+    return n <= SMALL_MAX ? class_of(n) : ARENA_NO_CLASS;
+}
+
+size_t arena_class_size(unsigned class)
+{
+    return class_size[class];
 }
 
 void *arena_alloc(size_t n)
 {
-    return n <= SMALL_MAX ? small_alloc(n) : large_alloc(n);
+    void *block = NULL;
+    if (n > SMALL_MAX)
+        return large_alloc(n);
+    (void)arena_take(class_of(n), &block, 1);
+    return block;
 }
 
 /* The records of a page do not change while one of its blocks is in use: no lock is needed. */
@@ -304,15 +324,20 @@ size_t arena_capacity(const void *block)
     return s->kind == RUN_SLAB ? class_size[s->class] : (size_t)s->run_n * ARENA_PAGE;
 }
 
+unsigned arena_class_of_block(const void *block)
+{
+    const struct page *s = &pages[pages[page_of(block)].first];
+    HSM_ASSERT(s->kind != RUN_FREE);
+    return s->kind == RUN_SLAB ? s->class : ARENA_NO_CLASS;
+}
+
 void arena_free(void *block)
 {
-    uint32_t page = page_of(block);
-    uint32_t first = pages[page].first;
-    HSM_ASSERT(pages[page].kind != RUN_FREE);
-    if (pages[first].kind == RUN_LARGE)
-        large_free(first);
+    unsigned class = arena_class_of_block(block);
+    if (class == ARENA_NO_CLASS)
+        large_free(page_of(block));
     else
-        small_free(block, first);
+        arena_give(class, &block, 1);
 }
 
 size_t arena_used(void)

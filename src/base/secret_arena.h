@@ -22,6 +22,16 @@ HSM_MUST_USE hsm_err arena_map_locked(size_t size, uint8_t **ret);
 /* Take over a mapping; once per process, before other threads exist. HSM_E_NOMEM. */
 HSM_MUST_USE hsm_err arena_setup(uint8_t *base, size_t size);
 
+/* Blocks of one size class in bulk, for the caches of the threads; zeroed both ways. */
+#define ARENA_NO_CLASS UINT32_MAX
+/* Class for blocks of at least n bytes, or of a block; ARENA_NO_CLASS: a run of its own. */
+unsigned arena_class_for(size_t n);
+unsigned arena_class_of_block(const void *block);
+size_t arena_class_size(unsigned class);
+/* Up to want blocks; returns how many there were. */
+size_t arena_take(unsigned class, void **blocks, size_t want);
+void arena_give(unsigned class, void *const *blocks, size_t n);
+
 /* Is p a block of the arena? */
 bool arena_owns(const void *p);
 /* A block of at least n bytes, zeroed, 16-byte aligned; NULL when exhausted. n > 0. */
@@ -31,5 +41,11 @@ size_t arena_capacity(const void *block);
 /* The caller has wiped the block. */
 void arena_free(void *block);
 size_t arena_used(void);
+
+/* The same through a small cache per thread: most calls then take no lock (secret_cache.c). */
+HSM_MUST_USE hsm_err cache_setup(void);
+void *cache_alloc(size_t n);
+void cache_free(void *block);
+size_t cache_held(void); /* bytes that arena_used counts but nobody uses */
 
 #endif

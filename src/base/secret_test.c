@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/secret_arena.h"
 
 #define ARENA ((size_t)4 << 20)
 
@@ -212,6 +213,38 @@ static void openssl_lives_in_the_arena(void **state)
     assert_null(OPENSSL_realloc(p, 0));
 }
 
+/* The fallback for kernels without memfd_secret. */
+static uint8_t *locked;
+#define LOCKED ((size_t)1 << 20)
+
+static void touch_before(void)
+{
+    ((volatile uint8_t *)locked)[-1] = 1;
+}
+
+static void touch_behind(void)
+{
+    ((volatile uint8_t *)locked)[LOCKED] = 1;
+}
+
+static void child_sees_secret(void)
+{
+    if (locked[0] != 0 || locked[LOCKED - 1] != 0)
+        (void)raise(SIGUSR1);
+}
+
+static void locked_fallback(void **state)
+{
+    (void)state;
+    assert_int_equal(arena_map_locked(LOCKED, &locked), HSM_OK);
+    assert_true(is_zero(locked, LOCKED));
+    memset(locked, 0x77, LOCKED);
+    assert_int_equal(signal_of(child_sees_secret), 0);
+    assert_true(signal_of(touch_before) != 0);
+    assert_true(signal_of(touch_behind) != 0);
+    assert_int_equal(locked[LOCKED - 1], 0x77);
+}
+
 static void level_is_reported(void **state)
 {
     (void)state;
@@ -244,6 +277,7 @@ int main(void)
         cmocka_unit_test(exhaustion_is_null_and_recovers),
         cmocka_unit_test(threads_share_the_arena),
         cmocka_unit_test(openssl_lives_in_the_arena),
+        cmocka_unit_test(locked_fallback),
         cmocka_unit_test(level_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
