@@ -1,5 +1,6 @@
 # The menu. Every target sets up what it needs (packages included).
 BUILD := build/release
+PORT  ?= 8443
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: all build demo test bench fuzz lint format clean help \
@@ -29,7 +30,7 @@ build: packages-build
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build
-	@scripts/demo.sh $(CURDIR)/$(BUILD)/bin
+	@PORT=$(PORT) scripts/demo.sh $(CURDIR)/$(BUILD)/bin
 
 unit: packages-test build
 	ctest --preset release -j $(JOBS)

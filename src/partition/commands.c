@@ -123,6 +123,12 @@ unsigned installation_loops(const struct installation *in)
 {
     if (in->config.loops > 0)
         return in->config.loops;
+    if (in->config.cpus[0] != '\0') { /* one loop and one worker per named CPU */
+        unsigned listed = 1;
+        for (const char *p = in->config.cpus; *p != '\0'; p++)
+            listed += *p == ',';
+        return listed < RING_LANES_MAX ? listed : RING_LANES_MAX;
+    }
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n > LOOPS_MAX_DEFAULT ? LOOPS_MAX_DEFAULT : (unsigned)n;
 }

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# make demo: a pool from nothing, used and protected: demo.sh BINDIR
+set -euo pipefail
+bin=$1
+export KEYHOLD_HOME=${KEYHOLD_HOME:-${HOME}/.local/state/keyhold}
+keyhold=$bin/keyhold
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+run() { printf '$ keyhold %s\n' "$*"; "$keyhold" "$@"; }
+
+port=${PORT:-8443}
+if ! "$keyhold" status >/dev/null 2>&1 && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    echo "port $port is in use; run: make demo PORT=N" >&2
+    exit 1
+fi
+
+say "1. Start a pool (first run: it is created)"
+if "$keyhold" status >/dev/null 2>&1; then run status; else run up --port "$port"; fi
+
+say "2. Activate it: three custodians, any two can rebuild it"
+if "$keyhold" status -o json | grep -q '"state":"NotActivated"'; then run activate; else echo "already active"; fi
+
+say "3. Keys that never leave the HSM"
+run key create --name demo-rsa --kty RSA-HSM --size 2048
+run key create --name demo-aes --kty oct-HSM --size 256
+
+say "4. Wrap a service's data key, and unwrap it again"
+dek=$(head -c 32 /dev/urandom | base64 -w0)
+for pair in demo-rsa:RSA-OAEP-256 demo-aes:A256KW; do
+    key=${pair%%:*} alg=${pair##*:}
+    wrapped=$("$keyhold" key wrap --name "$key" --algorithm "$alg" --value "$dek")
+    back=$("$keyhold" key unwrap --name "$key" --algorithm "$alg" --value "$wrapped")
+    [ "$back" = "$dek" ] || { echo "unwrap gave another key" >&2; exit 1; }
+    printf '%-9s %-13s data key -> %.40s... -> the same data key\n' "$key" "$alg" "$wrapped"
+done
+
+say "5. A caller without a role is refused"
+eval "$("$keyhold" env | grep -E '^export KEYHOLD_GUEST_')"
+if KEYHOLD_CLIENT_ID=$KEYHOLD_GUEST_CLIENT_ID KEYHOLD_CLIENT_SECRET=$KEYHOLD_GUEST_CLIENT_SECRET \
+    "$keyhold" key unwrap --name demo-aes --algorithm A256KW --value "$wrapped"; then
+    echo "the guest was not refused" >&2
+    exit 1
+fi
+
+say "6. All of it is in the audit log, chained and signed"
+sleep 1.2
+"$keyhold" audit tail -n 5
+run audit verify
+
+say "Go on with the Azure CLI (pip install azure-cli):"
+cat <<TEXT
+  eval "\$($keyhold env)"
+  az cloud register --name Keyhold --endpoint-resource-manager "\$KEYHOLD_ORIGIN"
+  az cloud set --name Keyhold
+  az login --service-principal -u "\$KEYHOLD_CLIENT_ID" -p "\$KEYHOLD_CLIENT_SECRET" -t "\$KEYHOLD_TENANT"
+  az keyvault key list --hsm-name "\$KEYHOLD_POOL"
+Stop with: $keyhold down
+TEXT
