@@ -39,7 +39,8 @@ struct jwks {
     struct jwk_public key[JWKS_KEYS_MAX];
     size_t n;
 };
-/* Keys that are not for signatures or of unknown type are skipped; a damaged set is refused whole. */
+/* Keys that are not for signatures or of unknown type are skipped; a damaged set is refused whole.
+ * An RSA key without n is taken from the first certificate of its x5c. */
 HSM_MUST_USE hsm_err jwks_parse(struct bytes text, struct jwks *ret);
 void jwks_done(struct jwks *s);
 /* By kid; NULL when absent. */

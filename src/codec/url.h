@@ -30,7 +30,8 @@ struct bytes url_param_get(const struct url_target *t, const char *name);
 /* application/x-www-form-urlencoded body into at most max params; same decoding rules. */
 HSM_MUST_USE hsm_err form_parse(struct bytes body, uint8_t *buf, size_t cap,
                                 struct url_param *params, size_t max, size_t *ret_n);
-/* host or host:port or [v6]:port, lower-cased into host[256]; port 0 when absent.
+/* host or host:port or [v6]:port, lower-cased into host[256] (v6 without its brackets); port 0 when
+ * absent.
  * HSM_E_MALFORMED for empty labels, bad characters, user info. */
 HSM_MUST_USE hsm_err host_parse(struct bytes authority, char host[256], uint16_t *ret_port);
 
