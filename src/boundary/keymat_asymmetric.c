@@ -112,9 +112,9 @@ static hsm_err rsa_cipher(struct crypto_run *r, const struct rsa_alg *a)
     int done = forward ? EVP_PKEY_encrypt(c->pkey, r->w.p, &n, p, in.n)
                        : EVP_PKEY_decrypt(c->pkey, r->w.p, &n, p, in.n);
     keymat_ready_put(r->k, c);
-    /* The API itself tells a client of RSA1_5 whether the padding was right, as the service's does
-     * (OpenSSL 3.0 has no implicit rejection to fall back on). All that can be done here is not to
-     * tell more: every failure takes this path and has this text, whatever libcrypto queued. */
+    /* The API itself tells a client of RSA1_5 whether the padding was right, as the service's does:
+     * OpenSSL has implicit rejection only since 3.2. All that can be done here is not to tell more:
+     * every failure takes this path and has this text, whatever libcrypto queued. */
     hsm_err failed = keymat_failed(forward ? HSM_E_INTERNAL : HSM_E_CRYPTO);
     if (done != 1)
         return failed;
