@@ -118,13 +118,18 @@ static void drop(struct jwks_client *c)
     ERR_clear_error();
 }
 
+static void end(struct jwks_client *c, enum jwks_client_state state, const char *why)
+{
+    drop(c);
+    c->state = state;
+    c->why = why;
+}
+
 static void finish(struct jwks_client *c, enum jwks_client_state state, const char *why)
 {
     if (c->state != JWKS_BUSY)
         return;
-    drop(c);
-    c->state = state;
-    c->why = why;
+    end(c, state, why);
     c->relay->close(c->relay->ctx, c->conn);
 }
 
@@ -319,7 +324,8 @@ void jwks_client_data(struct jwks_client *c, struct bytes b)
 void jwks_client_closed(struct jwks_client *c)
 {
     /* Without close_notify the end proves nothing: it may be the gateway's doing. */
-    finish(c, JWKS_FAILED, c->is_up ? "the connection was cut" : "no connection");
+    if (c->state == JWKS_BUSY)
+        end(c, JWKS_FAILED, c->is_up ? "the connection was cut" : "no connection");
 }
 
 void jwks_client_tick(struct jwks_client *c, uint64_t now_ms)

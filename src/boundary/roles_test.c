@@ -475,8 +475,8 @@ static void definitions_list_and_limit(void **state)
 static void assignment_forms(void **state)
 {
     struct env *e = *state;
-    static const char *const ids[] = { ID USER_ROLE, "/" ID USER_ROLE, USER_ROLE,
-                                       "/keys/k/providers/x/roleDefinitions/" USER_ROLE };
+    static const char *const ids[] = { (ID USER_ROLE), ("/" ID USER_ROLE), USER_ROLE,
+                                       ("/keys/k/providers/x/roleDefinitions/" USER_ROLE) };
     char guid[37];
     for (unsigned i = 0; i < 4; i++) {
         char scope[16];
