@@ -160,8 +160,8 @@ static bool resource_fits(const struct fabric *f, const struct odata_filter *fil
 {
     for (size_t i = 0; i < filter->n; i++) {
         const struct odata_clause *c = &filter->clause[i];
-        const char *actual = bytes_ieq(c->field, bytes_str("resourceType")) ? POOL_TYPE
-                             : bytes_ieq(c->field, bytes_str("name"))       ? f->config.pool
+        const char *actual = bytes_ieq(c->field, bytes_str("resourceType"))    ? POOL_TYPE
+                             : bytes_ieq(c->field, bytes_str("name"))          ? f->config.pool
                              : bytes_ieq(c->field, bytes_str("resourceGroup")) ? FABRIC_GROUP
                                                                                : "";
         if (!odata_value_fits(c, actual))
@@ -172,7 +172,7 @@ static bool resource_fits(const struct fabric *f, const struct odata_filter *fil
 
 void arm_resources(struct fabric *f, const struct request *rq, struct answer *a)
 {
-    struct odata_filter filter = { 0 };
+    struct odata_filter filter = {0};
     struct bytes text = url_param_get(&rq->url, "$filter");
     if (!group_exists(rq, a))
         return;

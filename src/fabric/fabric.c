@@ -43,7 +43,7 @@ bool fabric_is_tenant(const struct fabric *f, struct bytes segment)
 
 void fabric_refused(hsm_err err, struct wr *headers, struct wr *body)
 {
-    struct answer a = { .headers = *headers, .body = *body };
+    struct answer a = {.headers = *headers, .body = *body};
     answer_header(&a, "Content-Type", "application/json; charset=utf-8");
     answer_error(&a, hsm_err_http(err), hsm_err_code(err), hsm_err_text(err));
     *headers = a.headers;

@@ -37,7 +37,7 @@ struct request {
     struct url_target url;
     struct face face;
     uint64_t now_ms;
-    char id[UUID_TEXT_LEN + 1]; /* of the client if it sent one, else new */
+    char id[UUID_TEXT_LEN + 1];     /* of the client if it sent one, else new */
     const struct principal *caller; /* routes that need a token */
 };
 

@@ -8,7 +8,7 @@ static const char *const azure_names[] = {
     "login.microsoftonline.com",
     "graph.microsoft.com",
 };
-static const char *const local_names[] = { "localhost", "127.0.0.1", "::1" };
+static const char *const local_names[] = {"localhost", "127.0.0.1", "::1"};
 
 static bool is_one_of(const char *host, const char *const *list, size_t n)
 {
@@ -32,7 +32,7 @@ static bool is_origin_host(const char *origin, const char *host)
 
 static struct face azure_face(void)
 {
-    struct face f = { .azure = true };
+    struct face f = {.azure = true};
     snprintf(f.arm, sizeof f.arm, "https://%s", azure_names[0]);
     snprintf(f.login, sizeof f.login, "https://%s", azure_names[1]);
     snprintf(f.graph, sizeof f.graph, "https://%s", azure_names[2]);
@@ -42,7 +42,7 @@ static struct face azure_face(void)
 
 static struct face local_face(const char *host, uint16_t port, const char *hsm_suffix)
 {
-    struct face f = { 0 };
+    struct face f = {0};
     bool v6 = strchr(host, ':') != NULL;
     char origin[FACE_URL_MAX], tail[8] = "";
     if (port != 0 && port != 443)

@@ -5,7 +5,11 @@
 #define GRAPH_IDS_MAX    1000
 #define GRAPH_TOKENS_MAX (2 * GRAPH_IDS_MAX + 64)
 
-enum object_kind { OBJECT_USER, OBJECT_APP, OBJECT_GROUP };
+enum object_kind {
+    OBJECT_USER,
+    OBJECT_APP,
+    OBJECT_GROUP
+};
 #define OBJECTS (DIRECTORY_PRINCIPALS + 1)
 
 struct object {
@@ -16,30 +20,26 @@ struct object {
 
 static struct object object_of(const struct principal *p)
 {
-    return (struct object){ .kind = p->kind == PRINCIPAL_USER ? OBJECT_USER : OBJECT_APP,
-                            .id = p->oid,
-                            .name = p->name,
-                            .upn = p->upn,
-                            .app_id = p->client_id,
-                            .managed = p->kind == PRINCIPAL_MANAGED_IDENTITY };
+    return (struct object){.kind = p->kind == PRINCIPAL_USER ? OBJECT_USER : OBJECT_APP,
+                           .id = p->oid,
+                           .name = p->name,
+                           .upn = p->upn,
+                           .app_id = p->client_id,
+                           .managed = p->kind == PRINCIPAL_MANAGED_IDENTITY};
 }
 
 static struct object object_at(const struct directory *d, size_t i)
 {
     if (i < DIRECTORY_PRINCIPALS)
         return object_of(directory_at(d, i));
-    return (struct object){ .kind = OBJECT_GROUP,
-                            .id = d->group.oid,
-                            .name = d->group.name,
-                            .upn = "",
-                            .app_id = "" };
+    return (struct object){
+        .kind = OBJECT_GROUP, .id = d->group.oid, .name = d->group.name, .upn = "", .app_id = ""};
 }
 
 static void put_object(struct json_wr *j, const struct object *o)
 {
-    static const char *const types[] = { "#microsoft.graph.user",
-                                         "#microsoft.graph.servicePrincipal",
-                                         "#microsoft.graph.group" };
+    static const char *const types[] = {
+        "#microsoft.graph.user", "#microsoft.graph.servicePrincipal", "#microsoft.graph.group"};
     json_obj_open(j);
     put_str(j, "@odata.type", types[o->kind]);
     put_str(j, "id", o->id);
@@ -94,7 +94,7 @@ static bool filter_fits(const struct odata_filter *f, const struct object *o)
 static void list(struct fabric *f, const struct request *rq, enum object_kind kind,
                  struct answer *a)
 {
-    struct odata_filter filter = { 0 };
+    struct odata_filter filter = {0};
     struct bytes text = url_param_get(&rq->url, "$filter");
     if (text.n > 0 && odata_parse(text, &filter) != HSM_OK) {
         answer_error(a, 400, "Request_UnsupportedQuery", "The $filter is not supported.");
@@ -113,8 +113,7 @@ static void list(struct fabric *f, const struct request *rq, enum object_kind ki
     json_obj_close(&j);
 }
 
-static bool find(const struct fabric *f, enum object_kind kind, struct bytes id,
-                 struct object *ret)
+static bool find(const struct fabric *f, enum object_kind kind, struct bytes id, struct object *ret)
 {
     for (size_t i = 0; i < OBJECTS; i++) {
         struct object o = object_at(&f->provider.dir, i);
@@ -136,8 +135,7 @@ static void not_found(struct answer *a)
                  "are not present.");
 }
 
-static void one(struct fabric *f, const struct request *rq, enum object_kind kind,
-                struct answer *a)
+static void one(struct fabric *f, const struct request *rq, enum object_kind kind, struct answer *a)
 {
     struct object o;
     if (!find(f, kind, rq->url.seg[2], &o)) {

@@ -16,9 +16,9 @@ static void token_answer(struct fabric *f, const struct request *rq, const char 
                          struct answer *a)
 {
     struct token_request q;
-    enum token_fault e = token_request_parse(rq->http->head->content_type,
-                                             rq->http->head->authorization, rq->http->body,
-                                             f->form_buf, sizeof f->form_buf, &q);
+    enum token_fault e =
+        token_request_parse(rq->http->head->content_type, rq->http->head->authorization,
+                            rq->http->body, f->form_buf, sizeof f->form_buf, &q);
     a->secret = true;
     answer_header(a, "Pragma", "no-cache");
     if (e == TOKEN_OK)

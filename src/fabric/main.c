@@ -8,7 +8,7 @@
 /* The process holds the token signing key and everybody's passwords. */
 static void harden(void)
 {
-    const struct rlimit none = { 0, 0 };
+    const struct rlimit none = {0, 0};
     (void)!setrlimit(RLIMIT_CORE, &none);
     (void)!prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

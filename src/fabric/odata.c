@@ -95,7 +95,7 @@ static hsm_err take_clause(struct rd *r, struct odata_clause *c)
 
 hsm_err odata_parse(struct bytes text, struct odata_filter *ret)
 {
-    struct odata_filter f = { 0 };
+    struct odata_filter f = {0};
     struct rd r = rd_of(text);
     for (;;) {
         skip_blanks(&r);

@@ -24,7 +24,8 @@ static void put_authentication(struct json_wr *j, const struct face *f)
     json_obj_close(j);
 }
 
-/* Suffixes beside the pool's: names under which nothing listens, for clients that insist on them. */
+/* Suffixes beside the pool's: names under which nothing listens, for clients that insist on them.
+ */
 static void put_suffixes(struct json_wr *j, const struct face *f)
 {
     json_name(j, "suffixes");
@@ -46,11 +47,11 @@ static void put_cloud(struct json_wr *j, const struct face *f)
     put_join(j, "portal", f->arm, "/");
     put_join(j, "resourceManager", f->arm, "/");
     put_authentication(j, f);
-    static const char *const with_slash[] = { "graph",           "graphAudience",
-                                              "graphEndpoint",   "galleryEndpoint",
-                                              "portalEndpoint",  "microsoftGraphResourceId",
-                                              "batch",           "sqlManagement",
-                                              "gallery",         "activeDirectoryDataLake" };
+    static const char *const with_slash[] = {"graph",          "graphAudience",
+                                             "graphEndpoint",  "galleryEndpoint",
+                                             "portalEndpoint", "microsoftGraphResourceId",
+                                             "batch",          "sqlManagement",
+                                             "gallery",        "activeDirectoryDataLake"};
     for (size_t i = 0; i < sizeof with_slash / sizeof *with_slash; i++)
         put_join(j, with_slash[i], strstr(with_slash[i], "raph") != NULL ? f->graph : f->arm, "/");
     put_str(j, "media", f->arm);
@@ -84,8 +85,8 @@ static void put_list(struct json_wr *j, const char *name, const char *const *val
 }
 
 #define PUT_LIST(j, name, ...)                                                                     \
-    put_list(j, name, (const char *const[]){ __VA_ARGS__ },                                        \
-             sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+    put_list(j, name, (const char *const[]){__VA_ARGS__},                                          \
+             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static void put_openid(struct json_wr *j, const struct face *f, const char *issuer,
                        const char *path, const char *oauth, const char *keys)
@@ -158,8 +159,8 @@ void user_realm(struct fabric *f, const struct request *rq, struct answer *a)
 {
     struct bytes user = rq->url.seg[rq->url.seg_n - 1];
     const uint8_t *at = memrchr(user.p, '@', user.n);
-    struct bytes domain = at == NULL ? (struct bytes){ 0 }
-                                     : bytes_of(at + 1, user.n - (size_t)(at + 1 - user.p));
+    struct bytes domain =
+        at == NULL ? (struct bytes){0} : bytes_of(at + 1, user.n - (size_t)(at + 1 - user.p));
     bool ours = bytes_ieq(domain, bytes_str(f->provider.dir.domain));
     struct json_wr j = json_wr_of(&a->body);
     json_obj_open(&j);

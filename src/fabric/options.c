@@ -58,10 +58,14 @@ static bool take(struct server_options *o, int id, const char *arg)
 {
     long fd = -1;
     const char **text[] = {
-        [OPT_HOME] = &o->fabric.home,         [OPT_DOOR] = &o->door,
-        [OPT_CERT] = &o->cert,                [OPT_KEY] = &o->key,
-        [OPT_ORIGIN] = &o->fabric.origin,     [OPT_SUFFIX] = &o->fabric.hsm_suffix,
-        [OPT_POOL] = &o->fabric.pool,         [OPT_REGION] = &o->fabric.region,
+        [OPT_HOME] = &o->fabric.home,
+        [OPT_DOOR] = &o->door,
+        [OPT_CERT] = &o->cert,
+        [OPT_KEY] = &o->key,
+        [OPT_ORIGIN] = &o->fabric.origin,
+        [OPT_SUFFIX] = &o->fabric.hsm_suffix,
+        [OPT_POOL] = &o->fabric.pool,
+        [OPT_REGION] = &o->fabric.region,
         [OPT_READY_FD] = NULL,
     };
     if (id == OPT_LISTEN)
@@ -95,23 +99,22 @@ static const char *missing(const struct server_options *o)
     return NULL;
 }
 
-bool server_options_parse(int argc, char **argv, struct server_options *ret, char *text,
-                          size_t cap)
+bool server_options_parse(int argc, char **argv, struct server_options *ret, char *text, size_t cap)
 {
     static const struct option options[] = {
-        { "home", required_argument, NULL, OPT_HOME },
-        { "door", required_argument, NULL, OPT_DOOR },
-        { "listen", required_argument, NULL, OPT_LISTEN },
-        { "cert", required_argument, NULL, OPT_CERT },
-        { "key", required_argument, NULL, OPT_KEY },
-        { "origin", required_argument, NULL, OPT_ORIGIN },
-        { "hsm-suffix", required_argument, NULL, OPT_SUFFIX },
-        { "pool", required_argument, NULL, OPT_POOL },
-        { "region", required_argument, NULL, OPT_REGION },
-        { "ready-fd", required_argument, NULL, OPT_READY_FD },
-        { 0 },
+        {"home", required_argument, NULL, OPT_HOME},
+        {"door", required_argument, NULL, OPT_DOOR},
+        {"listen", required_argument, NULL, OPT_LISTEN},
+        {"cert", required_argument, NULL, OPT_CERT},
+        {"key", required_argument, NULL, OPT_KEY},
+        {"origin", required_argument, NULL, OPT_ORIGIN},
+        {"hsm-suffix", required_argument, NULL, OPT_SUFFIX},
+        {"pool", required_argument, NULL, OPT_POOL},
+        {"region", required_argument, NULL, OPT_REGION},
+        {"ready-fd", required_argument, NULL, OPT_READY_FD},
+        {0},
     };
-    struct server_options o = { .fabric = { .region = "local" }, .ready_fd = -1 };
+    struct server_options o = {.fabric = {.region = "local"}, .ready_fd = -1};
     int id;
     optind = 1;
     opterr = 0;

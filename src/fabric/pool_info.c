@@ -4,9 +4,9 @@
 #include "base/file.h"
 #include "fabric/answer.h"
 
-#define POOL_JSON_MAX    65536
-#define POOL_TOKENS_MAX  512
-#define POOL_PATH_MAX    4096
+#define POOL_JSON_MAX     65536
+#define POOL_TOKENS_MAX   512
+#define POOL_PATH_MAX     4096
 #define RETENTION_DEFAULT 90
 
 static hsm_err take_administrators(const struct json_doc *d, uint32_t list, struct pool_info *p)
@@ -28,7 +28,7 @@ hsm_err pool_settings_parse(struct bytes json, struct pool_info *ret)
 {
     struct json_tok tok[POOL_TOKENS_MAX];
     struct json_doc d;
-    struct pool_info p = { .has_settings = true, .retention_days = RETENTION_DEFAULT };
+    struct pool_info p = {.has_settings = true, .retention_days = RETENTION_DEFAULT};
     if (json_parse(json, tok, POOL_TOKENS_MAX, &d) != HSM_OK)
         return HSM_E_MALFORMED;
     uint32_t days = json_get_nn(&d, 0, "retentionDays");
@@ -49,11 +49,11 @@ void pool_info_read(const char *home, struct pool_info *ret)
     static uint8_t text[POOL_JSON_MAX];
     char path[POOL_PATH_MAX], word[32];
     size_t n = 0;
-    struct pool_info p = { 0 };
+    struct pool_info p = {0};
     if (path_join(path, sizeof path, home, "../pool.json") == HSM_OK &&
         file_read(path, text, sizeof text, &n) == HSM_OK &&
         pool_settings_parse(bytes_of(text, n), &p) != HSM_OK)
-        p = (struct pool_info){ 0 };
+        p = (struct pool_info){0};
     if (path_join(path, sizeof path, home, "../run/pool-state") == HSM_OK &&
         file_read(path, (uint8_t *)word, sizeof word, &n) == HSM_OK) {
         while (n > 0 && word[n - 1] == '\n')

@@ -58,18 +58,16 @@ static void on_signal(uv_signal_t *h, int signum)
 
 static hsm_err start_http(struct server *s, const struct server_options *o)
 {
-    const struct http_server_handlers handlers = { .ctx = s,
-                                                   .request = on_request,
-                                                   .refused = on_refused };
+    const struct http_server_handlers handlers = {
+        .ctx = s, .request = on_request, .refused = on_refused};
     char text[256];
     SSL_CTX *tls = http_tls_context(o->cert, o->key, text, sizeof text);
     if (tls == NULL) {
         log_error("TLS: %s", text);
         return HSM_E_IO;
     }
-    const struct http_server_config config = { .tls = tls,
-                                               .body_max = FABRIC_BODY_MAX,
-                                               .connections_max = CONNECTIONS_MAX };
+    const struct http_server_config config = {
+        .tls = tls, .body_max = FABRIC_BODY_MAX, .connections_max = CONNECTIONS_MAX};
     hsm_err e = http_server_new(&s->loop, &config, &handlers, &s->http);
     SSL_CTX_free(tls);
     return e;

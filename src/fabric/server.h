@@ -7,8 +7,8 @@
 struct server_options {
     struct fabric_config fabric;
     const char *cert, *key;
-    const char *door;       /* socket of the front door, NULL: none */
-    char listen_addr[64];   /* "" when not listening by itself */
+    const char *door;     /* socket of the front door, NULL: none */
+    char listen_addr[64]; /* "" when not listening by itself */
     uint16_t listen_port;
     int ready_fd; /* the port in use (0 with a door only) is written here as a line; -1: nowhere */
 };

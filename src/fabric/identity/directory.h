@@ -15,7 +15,11 @@
 #define DIRECTORY_PRINCIPALS 4
 #define DIRECTORY_KEY_LEN    32
 
-enum principal_kind { PRINCIPAL_USER, PRINCIPAL_APP, PRINCIPAL_MANAGED_IDENTITY };
+enum principal_kind {
+    PRINCIPAL_USER,
+    PRINCIPAL_APP,
+    PRINCIPAL_MANAGED_IDENTITY
+};
 
 /* Texts are zero-terminated UTF-8; object and client ids are lower-case GUIDs. */
 struct principal {
@@ -24,7 +28,8 @@ struct principal {
     char client_id[UUID_TEXT_LEN + 1]; /* apps ("appId") and managed identities; "" for users */
     char name[DIRECTORY_NAME_MAX + 1]; /* display name */
     char upn[DIRECTORY_NAME_MAX + 1];  /* users: user principal name; else "" */
-    char secret[DIRECTORY_SECRET_MAX + 1]; /* password or client secret; "" for managed identities */
+    char
+        secret[DIRECTORY_SECRET_MAX + 1]; /* password or client secret; "" for managed identities */
 };
 
 struct directory_group {
@@ -40,10 +45,10 @@ struct directory {
     char tenant_name[DIRECTORY_NAME_MAX + 1];
     char domain[DIRECTORY_NAME_MAX + 1]; /* default domain of the tenant */
     uint64_t created_ms;
-    struct principal user;     /* administrator of the pool, signs in with a password */
-    struct principal admin;    /* administrator of the pool, service principal */
-    struct principal guest;    /* service principal without any role */
-    struct principal managed;  /* managed identity of whoever knows identity_header */
+    struct principal user;        /* administrator of the pool, signs in with a password */
+    struct principal admin;       /* administrator of the pool, service principal */
+    struct principal guest;       /* service principal without any role */
+    struct principal managed;     /* managed identity of whoever knows identity_header */
     struct directory_group group; /* the user is its member; it has no role by itself */
     char identity_header[DIRECTORY_SECRET_MAX + 1]; /* value of IDENTITY_HEADER */
     uint8_t refresh_key[DIRECTORY_KEY_LEN];         /* signs refresh tokens */

@@ -16,7 +16,7 @@ hsm_err idfile_read(const char *dir, const char *name, struct secret_buf *ret)
 {
     char path[IDFILE_PATH_MAX];
     TRY(path_join(path, sizeof path, dir, name));
-    DEFER(secret_buf_done) struct secret_buf b = { 0 };
+    DEFER(secret_buf_done) struct secret_buf b = {0};
     TRY(secret_buf_new(&b, IDFILE_MAX));
     size_t n = 0;
     hsm_err e = file_read(path, b.p, b.n, &n);
@@ -27,7 +27,7 @@ hsm_err idfile_read(const char *dir, const char *name, struct secret_buf *ret)
     TRY(e);
     ret->p = b.p;
     ret->n = n;
-    b = (struct secret_buf){ 0 };
+    b = (struct secret_buf){0};
     return HSM_OK;
 }
 

@@ -13,7 +13,8 @@
  * IDFILE_MAX, HSM_E_IO. */
 HSM_MUST_USE hsm_err idfile_read(const char *dir, const char *name, struct secret_buf *ret);
 /* file_replace() of DIR/NAME. */
-HSM_MUST_USE hsm_err idfile_write(const char *dir, const char *name, struct bytes data, mode_t mode);
+HSM_MUST_USE hsm_err idfile_write(const char *dir, const char *name, struct bytes data,
+                                  mode_t mode);
 /* Create dir (0700) when missing and take an exclusive lock on it; closing the descriptor releases
  * the lock. HSM_E_IO. */
 HSM_MUST_USE hsm_err idfile_lock_dir(const char *dir, int *ret_fd);

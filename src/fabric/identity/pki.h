@@ -21,9 +21,9 @@ extern const char *const pki_default_names[];
 extern const size_t pki_default_names_n;
 
 /* Create what is missing. names: DNS names (a leading "*." is fine) and IP addresses; 1 to
- * PKI_NAMES_MAX. The server certificate is issued anew when it is missing or damaged, expires within
- * 30 days, was not issued by this CA, does not fit its key, or names something else than names. The
- * CA is created only when its certificate is missing or expired: clients trust it.
+ * PKI_NAMES_MAX. The server certificate is issued anew when it is missing or damaged, expires
+ * within 30 days, was not issued by this CA, does not fit its key, or names something else than
+ * names. The CA is created only when its certificate is missing or expired: clients trust it.
  *   HSM_E_CORRUPT  the CA is damaged or incomplete; why[cap] says which file to look at
  *   HSM_E_BAD_PARAMETER  a name is neither a DNS name nor an address
  * *ret_issued (may be NULL): a new server certificate was written. now_ms: wall clock. */

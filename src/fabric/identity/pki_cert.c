@@ -1,5 +1,5 @@
-/* X.509 of the local CA. Extensions are those that strict verifiers ask for: key identifiers on both,
- * critical basic constraints and key usage. */
+/* X.509 of the local CA. Extensions are those that strict verifiers ask for: key identifiers on
+ * both, critical basic constraints and key usage. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <openssl/bn.h>
@@ -7,11 +7,11 @@
 #include <openssl/x509v3.h>
 #include "fabric/identity/pki_internal.h"
 
-#define DAY_S          86400
-#define CA_DAYS        3652
-#define SERVER_DAYS    825
-#define BACKDATE_S     3600 /* clocks of clients may be behind */
-#define SERIAL_BITS    127
+#define DAY_S       86400
+#define CA_DAYS     3652
+#define SERVER_DAYS 825
+#define BACKDATE_S  3600 /* clocks of clients may be behind */
+#define SERIAL_BITS 127
 
 void pki_pair_done(struct pki_pair *p)
 {
@@ -167,8 +167,8 @@ static bool has_san(X509 *cert, const char *san)
     X509V3_CTX ctx;
     X509V3_set_ctx_nodb(&ctx);
     X509V3_set_ctx(&ctx, NULL, NULL, NULL, NULL, 0);
-    DEFER(ext_done) X509_EXTENSION *want = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name,
-                                                               san);
+    DEFER(ext_done)
+    X509_EXTENSION *want = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, san);
     int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
     if (want == NULL || at < 0)
         return false;

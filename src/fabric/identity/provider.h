@@ -32,8 +32,8 @@ HSM_MUST_USE enum token_fault provider_token(const struct provider *p,
                                              const struct token_request *q, const char *id_issuer,
                                              uint64_t now_s, struct wr *out);
 
-/* Managed identity endpoint: header is the value of X-IDENTITY-HEADER, client_id selects an identity
- * (p == NULL: the only one). */
+/* Managed identity endpoint: header is the value of X-IDENTITY-HEADER, client_id selects an
+ * identity (p == NULL: the only one). */
 HSM_MUST_USE enum token_fault provider_managed_token(const struct provider *p, struct bytes header,
                                                      struct bytes resource, struct bytes client_id,
                                                      uint64_t now_s, struct wr *out);

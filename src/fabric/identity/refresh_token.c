@@ -20,8 +20,8 @@ static hsm_err refresh_mac(const struct provider *p, const struct principal *who
     wr_bytes(&w, body, REFRESH_SIGNED);
     wr_str(&w, who->secret);
     unsigned n = 0;
-    const uint8_t *done = HMAC(EVP_sha256(), p->dir.refresh_key, DIRECTORY_KEY_LEN, w.p, w.n, mac,
-                               &n);
+    const uint8_t *done =
+        HMAC(EVP_sha256(), p->dir.refresh_key, DIRECTORY_KEY_LEN, w.p, w.n, mac, &n);
     secret_wipe(text, sizeof text);
     return done != NULL && n == REFRESH_MAC_LEN ? wr_ok(&w) : HSM_E_INTERNAL;
 }

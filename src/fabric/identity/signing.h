@@ -1,5 +1,6 @@
-/* The provider's RSA-2048 token signing key, kept in DIR/signing.key (PKCS#8 PEM, 0600). It survives
- * restarts, because clients keep tokens on disk until they expire. Thread-safe after loading. */
+/* The provider's RSA-2048 token signing key, kept in DIR/signing.key (PKCS#8 PEM, 0600). It
+ * survives restarts, because clients keep tokens on disk until they expire. Thread-safe after
+ * loading. */
 #ifndef FABRIC_IDENTITY_SIGNING_H
 #define FABRIC_IDENTITY_SIGNING_H
 

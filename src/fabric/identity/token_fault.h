@@ -54,7 +54,7 @@ enum token_fault {
 #define X(name, http, oauth, number, text) name,
     TOKEN_FAULTS(X)
 #undef X
-        TOKEN_FAULT__COUNT
+    TOKEN_FAULT__COUNT
 };
 
 unsigned token_fault_http(enum token_fault f);

@@ -147,9 +147,8 @@ static enum token_fault parse_basic(struct bytes authorization, uint8_t *buf, si
     wr_bytes(&w, colon + 1, n - (size_t)(colon - raw) - 1);
     struct url_param param[3];
     size_t param_n = 0;
-    if (wr_ok(&w) != HSM_OK ||
-        form_parse(wr_view(&w), buf, cap, param, 3, &param_n) != HSM_OK || param_n != 2 ||
-        !bytes_eq_str(param[0].name, "i") || !bytes_eq_str(param[1].name, "s"))
+    if (wr_ok(&w) != HSM_OK || form_parse(wr_view(&w), buf, cap, param, 3, &param_n) != HSM_OK ||
+        param_n != 2 || !bytes_eq_str(param[0].name, "i") || !bytes_eq_str(param[1].name, "s"))
         return TOKEN_BODY;
     if ((q->client_id.p != NULL && !bytes_eq(q->client_id, param[0].value)) ||
         q->client_secret.p != NULL)

@@ -6,13 +6,17 @@
 #include "base/bytes.h"
 #include "fabric/identity/token_fault.h"
 
-#define TOKEN_REQUEST_BODY_MAX   32768
+#define TOKEN_REQUEST_BODY_MAX 32768
 /* Work memory the parser needs for a body and an Authorization header of these lengths. */
 #define TOKEN_REQUEST_BUF(body_n, auth_n) ((body_n) + (auth_n) + 8)
-#define TOKEN_REQUEST_PARAMS_MAX 48
-#define TOKEN_RESOURCE_MAX       512
+#define TOKEN_REQUEST_PARAMS_MAX          48
+#define TOKEN_RESOURCE_MAX                512
 
-enum token_grant { GRANT_CLIENT_CREDENTIALS, GRANT_PASSWORD, GRANT_REFRESH_TOKEN };
+enum token_grant {
+    GRANT_CLIENT_CREDENTIALS,
+    GRANT_PASSWORD,
+    GRANT_REFRESH_TOKEN
+};
 
 /* Views point into the caller's buf; p == NULL when the parameter was absent. */
 struct token_request {

@@ -40,8 +40,7 @@ static hsm_err parse_claims(struct bytes payload, struct claims *ret)
     TRY(number(&d, "nbf", &c.nbf));
     TRY(number(&d, "exp", &c.exp));
     uint32_t aud = json_get(&d, 0, "aud");
-    if (aud == JSON_NONE ||
-        json_string(&d, aud, c.audience, sizeof c.audience - 1, &n) != HSM_OK)
+    if (aud == JSON_NONE || json_string(&d, aud, c.audience, sizeof c.audience - 1, &n) != HSM_OK)
         return HSM_E_TOKEN_MALFORMED;
     c.audience[n] = 0;
     *ret = c;
