@@ -93,7 +93,7 @@ static void damaged_files_are_refused(void **state)
     static const char *const changes[][2] = {
         {"\"tenantId\"", "\"tenantIx\""},
         {"\"version\":1", "\"version\":2"},
-        {"\"guest\"", "\"guest\""},
+        {"\"guest\"", "\"guests\""},
         {"\"clientSecret\":\"", "\"clientSecret\":[\""},
         {"\"objectId\":\"", "\"objectId\":\"z"},
         {"\"refreshKey\":\"", "\"refreshKey\":\"A"},
