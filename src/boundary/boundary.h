@@ -1,0 +1,160 @@
+/* The boundary process: its state, its threads, its end.
+ *
+ * Threads: the control thread (lane 0) alone changes the state; one worker per request lane; a pool
+ * for slow operations. See docs/boundary.md. */
+#ifndef BOUNDARY_BOUNDARY_H
+#define BOUNDARY_BOUNDARY_H
+
+#include <stdatomic.h>
+#include "boundary/job.h"
+#include "boundary/roots.h"
+
+/* Exit codes, all but the first two after a line in the log. */
+enum boundary_exit {
+    EXIT_QUIESCED = 0,   /* asked to stop */
+    EXIT_USAGE = 64,
+    EXIT_SETUP = 65,     /* seal file, pool.json, rings, memory */
+    EXIT_SANDBOX = 66,   /* a part of the sandbox is not available */
+    EXIT_PROTOCOL = 67,  /* the gateway broke the protocol */
+    EXIT_INTEGRITY = 68, /* the gateway gave state that is not ours */
+    EXIT_RESOURCES = 69, /* memory, or the gateway does not read any more */
+};
+
+enum phase {
+    PHASE_HELLO = 1,    /* nothing but CTL_HELLO */
+    PHASE_LOAD = 2,     /* CTL_LOAD_BEGIN */
+    PHASE_LOADING = 4,  /* CTL_LOAD_RECORDS, CTL_LOAD_END */
+    PHASE_RESUME = 8,   /* CTL_AUDIT_RESUME */
+    PHASE_SERVING = 16, /* requests and transactions */
+    PHASE_REFUSED = 32, /* what was loaded is damaged: status and stop only */
+    PHASE__ALL = 63,
+};
+
+#define SLOW_THREADS_MAX 16u
+#define SLOW_QUEUE_MAX   256u
+#define HELD_MAX         1024u
+
+/* Jobs that wait for something of the control thread. */
+struct held {
+    pthread_mutex_t lock;
+    struct job *parked;       /* for issuer keys */
+    struct job *pending;      /* for their transaction */
+    size_t parked_n, pending_n;
+    uint64_t keys_generation; /* counts keys_changed() */
+};
+
+struct boundary {
+    struct ring_set rings;
+    struct roots roots;
+    bool fresh;                 /* the root secrets are of this start */
+    struct pool_init init;      /* pool.json */
+    struct sealer *sealer;
+    struct state *state;
+    struct roles *roles;
+    struct keycache *cache;
+    struct audit *audit;
+    _Atomic(struct auth *) auth; /* set once, when the pool record is known */
+    atomic_uint phase;           /* enum phase */
+    struct state_claim claim;    /* while loading */
+    uint64_t now_shift_s;        /* tests move the clock */
+
+    struct worker control;
+    struct worker lane[RING_LANES_MAX + 1]; /* 1.. */
+    struct job_queue inbox[RING_LANES_MAX + 1];
+    struct worker slow[SLOW_THREADS_MAX];
+    unsigned slow_n;
+    struct job_queue slow_queue;
+    struct held held;
+    int control_event;           /* wakes the control thread for a tick */
+
+    pthread_t thread[RING_LANES_MAX + SLOW_THREADS_MAX];
+    unsigned thread_n;
+    pthread_mutex_t gate_lock;   /* threads wait until the sandbox is closed */
+    pthread_cond_t gate_changed;
+    bool gate_open;
+    unsigned gate_waiting;
+    int cpu[RING_LANES_MAX + 1]; /* of lane i; -1: lane number modulo processors */
+
+    /* control thread's timers, monotonic microseconds */
+    uint64_t next_checkpoint_us, next_mark_us, next_purge_us, next_genesis_us;
+    uint64_t quiesce_us;         /* deadline of an orderly stop; 0: none */
+    uint64_t quiesce_id;
+    uint64_t marked_seq;
+    bool genesis_pending;
+    bool tick_soon;
+
+    atomic_bool stop;
+    atomic_int ended;            /* exit code + 1 once the end was decided */
+    void (*on_end)(struct boundary *b, int code); /* the program exits, tests note it */
+};
+
+struct boundary_config {
+    const struct roots *roots;  /* taken over */
+    bool fresh;
+    struct pool_init *init;     /* taken over */
+    struct ring_set rings;      /* taken over */
+    const int *cpu;             /* per lane, cpu_n of them */
+    unsigned cpu_n;
+    unsigned slow_threads;      /* 0: half of the processors, at least 1 */
+    size_t cache_bytes;         /* opened keys; 0: half of the secret memory */
+};
+/* Everything but threads. */
+HSM_MUST_USE hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret);
+/* After all threads ended. */
+void boundary_free(struct boundary *b);
+
+/* Start the workers; they wait at the gate. The sandbox closes in between. */
+HSM_MUST_USE hsm_err boundary_start(struct boundary *b);
+void boundary_open_gate(struct boundary *b);
+/* The control thread's loop; returns when the boundary was stopped. */
+void boundary_control(struct boundary *b);
+/* Ask all threads to end, and wait for them (tests). */
+void boundary_stop(struct boundary *b);
+
+/* Log and end the process. In tests it returns; the caller must then give up its work. */
+void boundary_end(struct boundary *b, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static inline bool boundary_has_ended(struct boundary *b)
+{
+    return atomic_load(&b->ended) != 0;
+}
+static inline enum phase boundary_phase(struct boundary *b)
+{
+    return (enum phase)atomic_load(&b->phase);
+}
+uint64_t boundary_now_ms(const struct boundary *b);
+
+/* ---- lanes.c ---- */
+void boundary_wake_control(struct boundary *b);
+void *lane_main(void *worker);
+void *slow_main(void *worker);
+/* One frame of a request lane, or false when the boundary ended. */
+bool lane_frame(struct worker *w, const struct ring_frame *f);
+/* Write to a ring without waking the reader; waits for room. false: the boundary ended. */
+bool ring_put(struct boundary *b, struct ring *r, const struct ring_frame *f);
+
+/* ---- control.c ---- */
+/* One frame of the control lane; false when the boundary ended. */
+bool control_frame(struct boundary *b, const struct ring_frame *f);
+/* Timers; call about every 250 ms. */
+void control_tick(struct boundary *b, uint64_t mono_us);
+/* Message to the gateway on the control lane. Thread-safe. */
+bool control_send(struct boundary *b, unsigned type, uint64_t id, struct bytes payload);
+
+/* ---- held.c ---- */
+/* Let j (on the heap) wait for issuer keys. generation: of the keys before its token was looked at;
+ * false when they changed meanwhile: run it again at once. */
+bool held_park(struct job *j, uint64_t generation);
+uint64_t held_generation(struct boundary *b);
+void held_keys_changed(struct boundary *b);
+/* Give a job back to the worker of its lane. Control thread. */
+void held_run_again(struct job *j);
+/* Register j (on the heap) as waiting for that transaction. HSM_E_THROTTLED: too many wait. */
+HSM_MUST_USE hsm_err held_pend(struct job *j);
+/* The waiting job of that transaction, taken out; NULL: none of ours. */
+struct job *held_take(struct boundary *b, const struct uuid *txn);
+void held_expire(struct boundary *b, uint64_t mono_us);
+size_t held_pending(struct boundary *b);
+void held_free(struct boundary *b);
+
+#endif

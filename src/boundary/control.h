@@ -1,0 +1,30 @@
+/* Commands of the control lane; see the table in commands.c. Control thread only. They return false
+ * when the boundary has ended. */
+#ifndef BOUNDARY_CONTROL_H
+#define BOUNDARY_CONTROL_H
+
+#include "boundary/boundary.h"
+
+bool control_hello(struct boundary *b, const struct ring_frame *f);
+bool control_load_begin(struct boundary *b, const struct ring_frame *f);
+bool control_load_records(struct boundary *b, const struct ring_frame *f);
+bool control_load_end(struct boundary *b, const struct ring_frame *f);
+bool control_audit_resume(struct boundary *b, const struct ring_frame *f);
+bool control_apply(struct boundary *b, const struct ring_frame *f);
+bool control_txn_failed(struct boundary *b, const struct ring_frame *f);
+bool control_net_data(struct boundary *b, const struct ring_frame *f);
+bool control_net_close(struct boundary *b, const struct ring_frame *f);
+bool control_status(struct boundary *b, const struct ring_frame *f);
+bool control_quiesce(struct boundary *b, const struct ring_frame *f);
+
+/* ---- own.c: the boundary's own transactions ---- */
+/* Propose the pool record and the administrators' roles. */
+void own_genesis(struct boundary *b);
+/* Propose the audit position when it moved since the last mark. */
+void own_audit_mark(struct boundary *b);
+/* Propose the purge of one key whose retention is over, if there is one. */
+void own_purge(struct boundary *b);
+/* Make the token verifier once the pool record is there. false: the boundary ended. */
+bool own_start_auth(struct boundary *b);
+
+#endif

@@ -1,0 +1,158 @@
+#include "boundary/boundary.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "boundary/commands.h"
+
+#define PARK_US 6000000u
+#define PEND_US 30000000u
+
+uint64_t held_generation(struct boundary *b)
+{
+    (void)pthread_mutex_lock(&b->held.lock);
+    uint64_t g = b->held.keys_generation;
+    (void)pthread_mutex_unlock(&b->held.lock);
+    return g;
+}
+
+bool held_park(struct job *j, uint64_t generation)
+{
+    struct boundary *b = j->rq.b;
+    struct held *h = &b->held;
+    if (j->deadline_us == 0)
+        j->deadline_us = clock_mono_us() + PARK_US;
+    (void)pthread_mutex_lock(&h->lock);
+    bool parked = h->keys_generation == generation;
+    if (parked) {
+        j->next = h->parked;
+        h->parked = j;
+        h->parked_n++;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    if (parked)
+        boundary_wake_control(b);
+    return parked;
+}
+
+/* Back to the worker of its lane. */
+void held_run_again(struct job *j)
+{
+    struct boundary *b = j->rq.b;
+    if (!job_queue_put(&b->inbox[j->lane], j)) {
+        job_finish(&b->control, j, HSM_E_UNAVAILABLE, false);
+        worker_flush(&b->control);
+    }
+}
+
+/* Control thread. */
+void held_keys_changed(struct boundary *b)
+{
+    struct held *h = &b->held;
+    (void)pthread_mutex_lock(&h->lock);
+    struct job *list = h->parked;
+    h->parked = NULL;
+    h->parked_n = 0;
+    h->keys_generation++;
+    (void)pthread_mutex_unlock(&h->lock);
+    while (list != NULL) {
+        struct job *j = list;
+        list = j->next;
+        held_run_again(j);
+    }
+}
+
+hsm_err held_pend(struct job *j)
+{
+    struct held *h = &j->rq.b->held;
+    j->deadline_us = clock_mono_us() + PEND_US;
+    (void)pthread_mutex_lock(&h->lock);
+    bool room = h->pending_n < HELD_MAX;
+    if (room) {
+        j->next = h->pending;
+        h->pending = j;
+        h->pending_n++;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return room ? HSM_OK : HSM_E_THROTTLED;
+}
+
+struct job *held_take(struct boundary *b, const struct uuid *txn)
+{
+    struct held *h = &b->held;
+    (void)pthread_mutex_lock(&h->lock);
+    struct job **at = &h->pending;
+    while (*at != NULL && memcmp((*at)->txn_id.b, txn->b, sizeof txn->b) != 0)
+        at = &(*at)->next;
+    struct job *j = *at;
+    if (j != NULL) {
+        *at = j->next;
+        h->pending_n--;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return j;
+}
+
+size_t held_pending(struct boundary *b)
+{
+    (void)pthread_mutex_lock(&b->held.lock);
+    size_t n = b->held.pending_n;
+    (void)pthread_mutex_unlock(&b->held.lock);
+    return n;
+}
+
+/* Move what is overdue from list to *ret. */
+static void cut_overdue(struct job **list, size_t *n, uint64_t now, struct job **ret)
+{
+    while (*list != NULL) {
+        struct job *j = *list;
+        if (j->deadline_us > now) {
+            list = &j->next;
+            continue;
+        }
+        *list = j->next;
+        j->next = *ret;
+        *ret = j;
+        (*n)--;
+    }
+}
+
+/* Control thread. */
+void held_expire(struct boundary *b, uint64_t mono_us)
+{
+    struct held *h = &b->held;
+    struct job *overdue = NULL;
+    (void)pthread_mutex_lock(&h->lock);
+    cut_overdue(&h->parked, &h->parked_n, mono_us, &overdue);
+    cut_overdue(&h->pending, &h->pending_n, mono_us, &overdue);
+    (void)pthread_mutex_unlock(&h->lock);
+    while (overdue != NULL) {
+        struct job *j = overdue;
+        overdue = j->next;
+        if (j->kind == JOB_REQUEST) {
+            j->rq.detail[0] = '\0';
+            job_finish(&b->control, j, HSM_E_UNAVAILABLE, false);
+        } else {
+            if (j->kind == JOB_GENESIS)
+                b->genesis_pending = false;
+            job_end(j);
+        }
+    }
+    worker_flush(&b->control);
+}
+
+static void list_free(struct job *j)
+{
+    while (j != NULL) {
+        struct job *next = j->next;
+        job_end(j);
+        j = next;
+    }
+}
+
+void held_free(struct boundary *b)
+{
+    list_free(b->held.parked);
+    list_free(b->held.pending);
+    b->held.parked = NULL;
+    b->held.pending = NULL;
+}

@@ -1,0 +1,48 @@
+/* Handlers of the key commands, and what they share. */
+#ifndef BOUNDARY_KEYS_H
+#define BOUNDARY_KEYS_H
+
+#include "boundary/boundary.h"
+
+hsm_err keys_handle_create(struct request *rq);
+hsm_err keys_handle_get(struct request *rq);
+hsm_err keys_handle_list(struct request *rq);
+hsm_err keys_handle_versions(struct request *rq);
+hsm_err keys_handle_update(struct request *rq);
+hsm_err keys_handle_delete(struct request *rq);
+hsm_err keys_handle_deleted_get(struct request *rq);
+hsm_err keys_handle_deleted_list(struct request *rq);
+hsm_err keys_handle_recover(struct request *rq);
+hsm_err keys_handle_purge(struct request *rq);
+hsm_err keys_handle_crypto(struct request *rq);
+
+hsm_err sd_handle_download(struct request *rq);
+hsm_err sd_handle_status(struct request *rq);
+
+/* Key of a name, or HSM_E_KEY_NOT_FOUND with the service's text. */
+HSM_MUST_USE hsm_err keys_find(struct request *rq, struct bytes name, bool deleted,
+                               struct key **ret);
+/* version: text of the request, empty for the current one. */
+HSM_MUST_USE hsm_err keys_find_version(struct request *rq, const struct key *k, struct bytes name,
+                                       struct bytes version, struct key_version **ret);
+hsm_err keys_not_found(struct request *rq, bool deleted, struct bytes name, struct bytes version);
+/* Result of an operation on a version. short_form: as in lists. */
+void keys_put_result(struct request *rq, const struct key *k, const struct uuid *id,
+                     const struct version_fields *f, bool short_form, struct wr *out);
+/* 15 tags, 256 characters each. */
+HSM_MUST_USE hsm_err keys_check_tags(struct request *rq, struct bytes tags);
+
+/* Record changes. */
+HSM_MUST_USE hsm_err keys_put_key(struct request *rq, struct bytes name,
+                                  const struct key_fields *f);
+HSM_MUST_USE hsm_err keys_put_version(struct request *rq, const struct uuid *id,
+                                      const struct version_fields *f, struct bytes tail);
+/* txn_put with a tail; see seal_record.h. */
+HSM_MUST_USE hsm_err txn_put_tailed(struct request *rq, enum record_kind kind, struct bytes name,
+                                    struct bytes plain, struct bytes tail);
+HSM_MUST_USE hsm_err txn_purge(struct request *rq, const struct key *k);
+/* Add the removal of a key and all its versions. Lock held. */
+HSM_MUST_USE hsm_err keys_txn_purge(struct txn *t, struct state *s, struct seal_ctx *sc,
+                                    const struct key *k);
+
+#endif

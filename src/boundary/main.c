@@ -1,0 +1,203 @@
+/* keyhold-boundary: the HSM process. See docs/boundary.md. */
+#include <getopt.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "boundary/boundary.h"
+#include "boundary/sandbox.h"
+#include "boundary/test_hooks.h"
+
+struct options {
+    const char *rings, *seal, *init;
+    int cpu[RING_LANES_MAX];
+    unsigned cpu_n;
+};
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: keyhold-boundary --rings TEXT --seal PATH --init pool.json "
+                          "[--cpus N,N,...]\n");
+    return EXIT_USAGE;
+}
+
+static bool parse_cpus(const char *text, struct options *o)
+{
+    while (*text != '\0' && o->cpu_n < RING_LANES_MAX) {
+        char *end;
+        long cpu = strtol(text, &end, 10);
+        if (end == text || cpu < 0 || cpu > 65535 || (*end != '\0' && *end != ','))
+            return false;
+        o->cpu[o->cpu_n++] = (int)cpu;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return *text == '\0';
+}
+
+static bool parse_options(int argc, char **argv, struct options *ret)
+{
+    static const struct option names[] = {
+        { "rings", required_argument, NULL, 'r' }, { "seal", required_argument, NULL, 's' },
+        { "init", required_argument, NULL, 'i' },  { "cpus", required_argument, NULL, 'c' },
+        { NULL, 0, NULL, 0 },
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (c == 'r')
+            ret->rings = optarg;
+        else if (c == 's')
+            ret->seal = optarg;
+        else if (c == 'i')
+            ret->init = optarg;
+        else if (c != 'c' || !parse_cpus(optarg, ret))
+            return false;
+    }
+    return optind == argc && ret->rings != NULL && ret->seal != NULL && ret->init != NULL;
+}
+
+static hsm_err read_file(const char *path, uint8_t *buf, size_t cap, size_t *ret_n)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return HSM_E_IO;
+    size_t n = 0;
+    ssize_t k = 1;
+    while (k > 0 && n < cap) {
+        k = read(fd, buf + n, cap - n);
+        n += k > 0 ? (size_t)k : 0;
+    }
+    (void)close(fd);
+    if (k != 0)
+        return HSM_E_IO;
+    *ret_n = n;
+    return HSM_OK;
+}
+
+static bool load_init(const char *path, struct pool_init *ret)
+{
+    static uint8_t buf[POOL_JSON_MAX + 1];
+    char why[256] = "";
+    size_t n;
+    if (read_file(path, buf, sizeof buf, &n) != HSM_OK) {
+        log_error("%s cannot be read", path);
+        return false;
+    }
+    hsm_err err = pool_init_parse(bytes_of(buf, n), ret, why, sizeof why);
+    if (err != HSM_OK) {
+        log_error("%s: %s", path, why);
+        return false;
+    }
+    struct auth_config auth = { 0 };
+    err = auth_config_parse(bytes_of(ret->info.auth_json, ret->info.auth_json_n), &auth, why,
+                            sizeof why);
+    auth_config_done(&auth);
+    if (err != HSM_OK)
+        log_error("%s: %s", path, why);
+    return err == HSM_OK;
+}
+
+/* The first boundary of a pool makes the root secrets. */
+static bool load_roots(const char *path, const char *pool_name, struct roots *ret, bool *ret_fresh)
+{
+    char text[512] = "";
+    hsm_err err;
+    *ret_fresh = access(path, F_OK) != 0;
+    if (*ret_fresh) {
+        err = roots_generate(pool_name, ret);
+        if (err == HSM_OK)
+            err = seal_file_store(path, ret, text, sizeof text);
+    } else {
+        err = seal_file_load(path, ret, text, sizeof text);
+    }
+    if (err != HSM_OK)
+        log_error("root secrets: %s %s", hsm_err_name(err), text);
+    return err == HSM_OK;
+}
+
+/* Everything of libcrypto that would read a file or look something up happens now. */
+static bool warm_up(void)
+{
+    uint8_t byte;
+    return OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_ADD_ALL_CIPHERS |
+                                   OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG,
+                               NULL) == 1 &&
+           RAND_bytes(&byte, 1) == 1 && RAND_priv_bytes(&byte, 1) == 1;
+}
+
+static int keep_list(const struct ring_fds *fds, const struct boundary *b, int *keep)
+{
+    int n = 0;
+    keep[n++] = STDERR_FILENO;
+    for (unsigned i = 0; i < fds->event_n; i++)
+        keep[n++] = fds->event[i];
+    keep[n++] = b->control_event;
+    for (unsigned i = 1; i <= b->rings.lanes; i++)
+        keep[n++] = b->inbox[i].event;
+    int extra = test_keylog_fd();
+    if (extra >= 0)
+        keep[n++] = extra;
+    return n;
+}
+
+static int run(struct boundary *b, const struct ring_fds *fds)
+{
+    int keep[sizeof fds->event / sizeof fds->event[0] + RING_LANES_MAX + 4];
+    char text[256] = "";
+    char level[256];
+    int n = keep_list(fds, b, keep);
+    if (sandbox_prepare(keep, (size_t)n, level, sizeof level) != HSM_OK) {
+        log_error("sandbox: %s", level);
+        return EXIT_SANDBOX;
+    }
+    hsm_err err = boundary_start(b);
+    if (err != HSM_OK) {
+        log_error("threads cannot be started");
+        return EXIT_SETUP;
+    }
+    if (sandbox_close(text, sizeof text) != HSM_OK) {
+        log_error("sandbox: %s", text);
+        return EXIT_SANDBOX;
+    }
+    test_forbidden_call();
+    log_info("protection level software, secret memory %s (%zu KiB), %s, %u lanes",
+             secret_level_name(), secret_size() / 1024, level, b->rings.lanes);
+    boundary_open_gate(b);
+    boundary_control(b);
+    return EXIT_RESOURCES; /* the loop ends with the process only */
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { 0 };
+    log_init("boundary", LOG_INFO_L);
+    if (!parse_options(argc, argv, &o))
+        return usage();
+    if (secret_init(0) != HSM_OK || secret_take_over_openssl() != HSM_OK || !warm_up()) {
+        log_error("no locked memory for key bytes: raise RLIMIT_MEMLOCK (at least 2 MiB)");
+        return EXIT_SETUP;
+    }
+    (void)umask(077);
+    struct pool_init init;
+    struct roots roots;
+    struct ring_fds fds;
+    struct boundary_config config = { .roots = &roots, .init = &init, .cpu = o.cpu,
+                                      .cpu_n = o.cpu_n };
+    if (!load_init(o.init, &init) || !load_roots(o.seal, init.info.name, &roots, &config.fresh))
+        return EXIT_SETUP;
+    if (ring_fds_parse(o.rings, &fds) != HSM_OK ||
+        ring_attach(&fds, RING_BOUNDARY, &config.rings) != HSM_OK) {
+        log_error("the rings cannot be attached");
+        return EXIT_SETUP;
+    }
+    struct boundary *b;
+    hsm_err err = boundary_new(&config, &b);
+    if (err != HSM_OK) {
+        log_error("start: %s", hsm_err_name(err));
+        return EXIT_SETUP;
+    }
+    return run(b, &fds);
+}

@@ -1,0 +1,188 @@
+/* Transactions of the boundary itself, and what follows from the pool record. Control thread. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/log.h"
+#include "boundary/control.h"
+#include "boundary/keys.h"
+
+
+static struct txn *begin(struct boundary *b)
+{
+    struct worker *w = &b->control;
+    txn_begin(&w->txn, w->txn_buf, RING_FRAME_MAX);
+    return &w->txn;
+}
+
+/* false: nothing is on its way. */
+static bool send_own(struct boundary *b, enum job_kind kind)
+{
+    struct worker *w = &b->control;
+    struct bytes payload;
+    struct job *j = (struct job *)calloc(1, sizeof *j);
+    if (j == NULL)
+        return false;
+    *j = (struct job){ .rq = { .b = b }, .kind = kind, .on_heap = true, .txn_id = w->txn.id };
+    hsm_err err = txn_finish(&w->txn, w->sc, &payload);
+    if (err == HSM_OK)
+        err = held_pend(j);
+    if (err != HSM_OK) {
+        log_warn("an own transaction cannot be made: %s", hsm_err_name(err));
+        job_end(j);
+        return false;
+    }
+    return control_send(b, CTL_PROPOSE, 0, payload);
+}
+
+/* ---- genesis ---- */
+
+static hsm_err add_admin(struct boundary *b, struct txn *t, const char *principal)
+{
+    uint8_t buf[1024];
+    char name[UUID_TEXT_LEN + 1];
+    struct wr plain = wr_of(buf, sizeof buf);
+    struct uuid guid;
+    TRY(roles_admin_assignment(bytes_str(principal), &guid, &plain));
+    uuid_format(&guid, name);
+    TRY(wr_ok(&plain));
+    return txn_add(t, b->state, b->control.sc, REC_ROLE_ASSIGNMENT, bytes_str(name),
+                   wr_view(&plain), bytes_of(NULL, 0));
+}
+
+static bool listed_before(const struct pool_init *init, unsigned at)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (strcmp(init->admin[i], init->admin[at]) == 0)
+            return true;
+    return false;
+}
+
+static hsm_err genesis_ops(struct boundary *b, struct txn *t)
+{
+    struct wr body = wr_of(b->control.record_buf, WORKER_RECORD_MAX);
+    b->init.info.created = boundary_now_ms(b) / 1000;
+    pool_info_encode(&b->init.info, &body);
+    TRY(wr_ok(&body));
+    TRY(txn_add(t, b->state, b->control.sc, REC_POOL, bytes_of(NULL, 0), wr_view(&body),
+                bytes_of(NULL, 0)));
+    for (unsigned i = 0; i < b->init.admin_n; i++)
+        if (!listed_before(&b->init, i))
+            TRY(add_admin(b, t, b->init.admin[i]));
+    return HSM_OK;
+}
+
+void own_genesis(struct boundary *b)
+{
+    struct txn *t = begin(b);
+    state_lock_shared(b->state);
+    hsm_err err = genesis_ops(b, t);
+    state_unlock(b->state);
+    if (err != HSM_OK)
+        log_error("the pool cannot be made: %s", hsm_err_name(err));
+    else
+        b->genesis_pending = send_own(b, JOB_GENESIS);
+}
+
+/* ---- audit mark ---- */
+
+void own_audit_mark(struct boundary *b)
+{
+    struct audit_position at = audit_position(b->audit);
+    if (at.seq <= b->marked_seq || !b->state->has_pool)
+        return;
+    uint8_t buf[8 + 32];
+    struct wr w = wr_of(buf, sizeof buf);
+    wr_u64(&w, at.seq);
+    wr_bytes(&w, at.hash, sizeof at.hash);
+    struct txn *t = begin(b);
+    state_lock_shared(b->state);
+    hsm_err err = txn_add(t, b->state, b->control.sc, REC_AUDIT_MARK, bytes_of(NULL, 0),
+                          wr_view(&w), bytes_of(NULL, 0));
+    state_unlock(b->state);
+    if (err == HSM_OK && send_own(b, JOB_AUDIT_MARK))
+        b->marked_seq = at.seq;
+}
+
+/* ---- end of retention ---- */
+
+static const struct key *first_due(const struct state *s, uint64_t now_s)
+{
+    for (const struct key *k = s->deleted.head[0]; k != NULL; k = k->next[0])
+        if (k->purge_date <= now_s)
+            return k;
+    return NULL;
+}
+
+void own_purge(struct boundary *b)
+{
+    struct txn *t = begin(b);
+    state_lock_shared(b->state);
+    const struct key *k = first_due(b->state, boundary_now_ms(b) / 1000);
+    hsm_err err = k == NULL ? HSM_OK : keys_txn_purge(t, b->state, b->control.sc, k);
+    state_unlock(b->state);
+    if (k != NULL && err == HSM_OK && send_own(b, JOB_PURGE))
+        b->next_purge_us = 0; /* look for the next one soon */
+}
+
+/* ---- token verifier ---- */
+
+static void relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port)
+{
+    uint8_t buf[512];
+    struct wr w = wr_of(buf, sizeof buf);
+    const struct wire_net_open m = { .conn = conn, .host = bytes_str(host), .port = port };
+    wire_net_open_put(&w, &m);
+    HSM_ASSERT(wr_ok(&w) == HSM_OK);
+    (void)control_send((struct boundary *)ctx, CTL_NET_OPEN, 0, wr_view(&w));
+}
+
+#define RELAY_CHUNK 16384u
+
+static void relay_data(void *ctx, uint32_t conn, struct bytes b)
+{
+    uint8_t buf[RELAY_CHUNK + 64];
+    while (b.n > 0) {
+        size_t n = b.n < RELAY_CHUNK ? b.n : RELAY_CHUNK;
+        struct wr w = wr_of(buf, sizeof buf);
+        const struct wire_net_data m = { .conn = conn, .data = bytes_of(b.p, n) };
+        wire_net_data_put(&w, &m);
+        (void)control_send((struct boundary *)ctx, CTL_NET_DATA, 0, wr_view(&w));
+        b = bytes_of(b.p + n, b.n - n);
+    }
+}
+
+static void relay_close(void *ctx, uint32_t conn)
+{
+    uint8_t buf[64];
+    struct wr w = wr_of(buf, sizeof buf);
+    const struct wire_net_close m = { .conn = conn };
+    wire_net_close_put(&w, &m);
+    (void)control_send((struct boundary *)ctx, CTL_NET_CLOSE, 0, wr_view(&w));
+}
+
+static void relay_keys_changed(void *ctx)
+{
+    held_keys_changed((struct boundary *)ctx);
+}
+
+bool own_start_auth(struct boundary *b)
+{
+    const struct pool_info *p = &b->state->pool;
+    struct auth_config config = { 0 };
+    struct auth *auth;
+    char why[256] = "";
+    hsm_err err = auth_config_parse(bytes_of(p->auth_json, p->auth_json_n), &config, why,
+                                    sizeof why);
+    if (err == HSM_OK) {
+        (void)snprintf(config.tenant, sizeof config.tenant, "%s", p->tenant);
+        const struct auth_relay relay = { .ctx = b, .open = relay_open, .data = relay_data,
+                                          .close = relay_close,
+                                          .keys_changed = relay_keys_changed };
+        err = auth_new(&config, &relay, &auth);
+    }
+    if (err != HSM_OK) {
+        boundary_end(b, EXIT_SETUP, "the pool's token issuers: %s %s", hsm_err_name(err), why);
+        return false;
+    }
+    atomic_store(&b->auth, auth);
+    return true;
+}

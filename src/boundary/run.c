@@ -1,0 +1,337 @@
+/* How a request runs: token, activation, right, handler; then its transaction, audit line, answer. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "boundary/commands.h"
+#include "boundary/keys.h"
+
+/* WIRE_RESULT with neither error nor detail, in front of the body. */
+#define RESULT_HEAD (2u + 1u + 4u + 4u)
+#define RUNS_MAX    64u /* of one job in a row: more is a fault of ours */
+
+hsm_err request_fail(struct request *rq, hsm_err err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(rq->detail, sizeof rq->detail, fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+struct roles *boundary_roles(struct boundary *b)
+{
+    return b->roles;
+}
+
+static struct txn *txn_of(struct request *rq)
+{
+    struct worker *w = job_of(rq)->w;
+    if (w->txn.w.p == NULL)
+        txn_begin(&w->txn, w->txn_buf, RING_FRAME_MAX);
+    return &w->txn;
+}
+
+hsm_err txn_put_tailed(struct request *rq, enum record_kind kind, struct bytes name,
+                       struct bytes plain, struct bytes tail)
+{
+    return txn_add(txn_of(rq), rq->b->state, job_of(rq)->w->sc, kind, name, plain, tail);
+}
+
+hsm_err txn_put(struct request *rq, enum record_kind kind, struct bytes name, struct bytes plain)
+{
+    return txn_put_tailed(rq, kind, name, plain, bytes_of(NULL, 0));
+}
+
+hsm_err txn_purge(struct request *rq, const struct key *k)
+{
+    return keys_txn_purge(txn_of(rq), rq->b->state, job_of(rq)->w->sc, k);
+}
+
+hsm_err txn_remove(struct request *rq, enum record_kind kind, struct bytes name)
+{
+    return txn_take(txn_of(rq), rq->b->state, job_of(rq)->w->sc, kind, name);
+}
+
+bool job_begin(struct worker *w, struct job *j, const struct ring_frame *f)
+{
+    const struct command *cmd = command_find(f->type);
+    struct rd r = rd_of(f->payload);
+    *j = (struct job){ .w = w, .lane = w->lane, .frame_id = f->id, .payload = f->payload };
+    j->started_us = clock_mono_us();
+    j->rq.b = w->b;
+    j->rq.op = f->type;
+    if (wire_caller_get(&r, &j->rq.caller) != HSM_OK)
+        return false;
+    j->rq.body = bytes_of(r.p, r.n);
+    return cmd->check(j->rq.body) == HSM_OK;
+}
+
+/* Every run starts from the frame alone. */
+static void reset(struct worker *w, struct job *j)
+{
+    j->w = w;
+    j->rq.detail[0] = '\0';
+    j->rq.audit_note[0] = '\0';
+    j->rq.now_s = boundary_now_ms(w->b) / 1000;
+    j->rq.out = &w->out_wr;
+    j->rq.txn = &w->txn;
+    if (j->rq.who != NULL)
+        identity_unref(j->rq.who);
+    j->rq.who = NULL;
+    keymat_unref(j->crypto.key);
+    j->crypto = (struct crypto_work){ 0 };
+    j->want_slow = false;
+    j->want_key = false;
+    j->after = NULL;
+    w->txn = (struct txn){ 0 };
+    w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
+}
+
+static hsm_err authenticate(struct job *j, bool *ret_challenge)
+{
+    struct request *rq = &j->rq;
+    struct auth *auth = atomic_load(&rq->b->auth);
+    *ret_challenge = false;
+    if (auth == NULL)
+        return request_fail(rq, HSM_E_UNAVAILABLE, "The HSM is starting; retry later.");
+    hsm_err err = rq->caller.token.n == 0
+                      ? HSM_E_TOKEN_MISSING
+                      : auth_check(auth, rq->caller.token, boundary_now_ms(rq->b), &rq->who,
+                                   rq->detail, sizeof rq->detail);
+    *ret_challenge = err != HSM_OK && hsm_err_http(err) == 401;
+    return err;
+}
+
+static hsm_err scope_of(struct request *rq, enum command_scope how, struct scope *ret)
+{
+    struct rd r = rd_of(rq->body);
+    struct bytes first = { 0 };
+    *ret = (struct scope){ .kind = SCOPE_ROOT };
+    switch (how) {
+    case SCOPED_NONE:
+    case SCOPED_ROOT:
+        return HSM_OK;
+    case SCOPED_KEYS:
+        ret->kind = SCOPE_KEYS;
+        return HSM_OK;
+    case SCOPED_KEY:
+        TRY(rd_lv(&r, r.n, &first));
+        if (!key_name_valid(first))
+            return HSM_E_INVALID_KEY_ID;
+        *ret = (struct scope){ .kind = SCOPE_KEY, .key = first };
+        return HSM_OK;
+    case SCOPED_FIELD:
+        TRY(rd_lv(&r, r.n, &first));
+        return scope_parse(first, ret);
+    }
+    return HSM_E_INTERNAL;
+}
+
+/* State lock held. */
+static hsm_err authorize(struct request *rq, const struct command *cmd)
+{
+    struct boundary *b = rq->b;
+    if (!b->state->has_pool || (cmd->needs_activation && b->state->pool.state != POOL_ACTIVE))
+        return HSM_E_NOT_ACTIVATED;
+    if (cmd->scope == SCOPED_NONE)
+        return HSM_OK;
+    struct scope scope;
+    TRY(scope_of(rq, cmd->scope, &scope));
+    if (roles_may(b->roles, rq->who, cmd->action, &scope))
+        return HSM_OK;
+    if (rq->op == OP_SD_DOWNLOAD)
+        return request_fail(rq, HSM_E_DENIED,
+                            "Not authorized to perform Security Domain backup.");
+    char text[SCOPE_TEXT_MAX + 1];
+    scope_format(&scope, text);
+    return request_fail(rq, HSM_E_DENIED, "Not authorized to access %s on %s",
+                        data_action_name(cmd->action), text);
+}
+
+static hsm_err handle(struct job *j, const struct command *cmd)
+{
+    struct request *rq = &j->rq;
+    if (cmd->handler == NULL)
+        return HSM_E_NOT_IMPLEMENTED;
+    state_lock_shared(rq->b->state);
+    hsm_err err = authorize(rq, cmd);
+    if (err == HSM_OK)
+        err = cmd->handler(rq);
+    state_unlock(rq->b->state);
+    if (err == HSM_OK && j->after != NULL)
+        err = j->after(j);
+    if (err == HSM_OK && (wr_ok(rq->out) != HSM_OK || rq->txn->err != HSM_OK))
+        err = rq->txn->err != HSM_OK ? rq->txn->err : HSM_E_TOO_LARGE;
+    return err == HSM_E_AGAIN ? HSM_E_INTERNAL : err;
+}
+
+static void to_slow_pool(struct worker *w, struct job *j)
+{
+    struct job *h = job_hold(j);
+    if (h == NULL)
+        job_finish(w, j, HSM_E_NOMEM, false);
+    else if (!job_queue_put(&w->b->slow_queue, h))
+        job_finish(w, h, HSM_E_THROTTLED, false);
+}
+
+static size_t result_close(struct worker *w)
+{
+    struct wr head = wr_of(w->out, RESULT_HEAD);
+    wr_u16(&head, HSM_OK);
+    wr_u8(&head, 0);
+    wr_u32(&head, 0);
+    wr_u32(&head, (uint32_t)w->out_wr.n);
+    return RESULT_HEAD + w->out_wr.n;
+}
+
+static hsm_err keep_result(struct worker *w, struct job *h)
+{
+    size_t n = result_close(w);
+    h->result = (uint8_t *)malloc(n);
+    if (h->result == NULL)
+        return HSM_E_NOMEM;
+    memcpy(h->result, w->out, n);
+    h->result_n = n;
+    return HSM_OK;
+}
+
+/* The answer waits until the transaction was applied. */
+static void propose(struct worker *w, struct job *j)
+{
+    struct bytes payload;
+    struct job *h = job_hold(j);
+    if (h == NULL) {
+        job_finish(w, j, HSM_E_NOMEM, false);
+        return;
+    }
+    h->txn_id = w->txn.id;
+    hsm_err err = txn_finish(&w->txn, w->sc, &payload);
+    if (err == HSM_OK)
+        err = keep_result(w, h);
+    if (err == HSM_OK)
+        err = held_pend(h);
+    if (err != HSM_OK) {
+        job_finish(w, h, err, false);
+        return;
+    }
+    /* From here on the control thread may finish it at any time. */
+    const struct uuid id = w->txn.id;
+    if (!control_send(w->b, CTL_PROPOSE, 0, payload) && (h = held_take(w->b, &id)) != NULL)
+        job_finish(w, h, HSM_E_UNAVAILABLE, false);
+}
+
+static bool make_key(struct worker *w, struct job *j)
+{
+    struct made_key *m = j->make;
+    hsm_err err = keymat_generate(&m->spec, &m->secret_private, &m->pub);
+    if (err != HSM_OK)
+        job_finish(w, j, err, false);
+    return err == HSM_OK;
+}
+
+/* After the handler: true when the job is to be run again by this worker. */
+static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge)
+{
+    bool key_is_slow = j->want_key && j->make->spec.kty == KTY_RSA;
+    if (err != HSM_OK) {
+        job_finish(w, j, err, challenge);
+    } else if (!w->slow && (j->want_slow || key_is_slow)) {
+        to_slow_pool(w, j);
+    } else if (j->want_key) {
+        return make_key(w, j);
+    } else if (w->txn.n > 0) {
+        propose(w, j);
+    } else {
+        job_finish(w, j, HSM_OK, false);
+    }
+    return false;
+}
+
+/* The gateway's own refusal is only recorded. */
+static void record_refusal(struct worker *w, struct job *j)
+{
+    reset(w, j);
+    job_finish(w, j, HSM_OK, false);
+}
+
+void job_run(struct worker *w, struct job *j)
+{
+    const struct command *cmd = command_find(j->rq.op);
+    if (j->rq.op == OP_REFUSED) {
+        record_refusal(w, j);
+        return;
+    }
+    for (unsigned i = 0; i < RUNS_MAX; i++) {
+        uint64_t generation = held_generation(w->b);
+        bool challenge;
+        reset(w, j);
+        hsm_err err = authenticate(j, &challenge);
+        if (err == HSM_E_AGAIN) {
+            struct job *h = job_hold(j);
+            if (h == NULL)
+                break;
+            j = h;
+            if (held_park(j, generation))
+                return;
+            continue;
+        }
+        if (err == HSM_OK)
+            err = handle(j, cmd);
+        if (!proceed(w, j, err, challenge))
+            return;
+    }
+    job_finish(w, j, HSM_E_UNAVAILABLE, false);
+}
+
+/* ---- the end of a request ---- */
+
+static void audit_event_of(struct job *j, hsm_err err, struct audit_event *ret)
+{
+    const struct wire_op_info *info = wire_op_info(j->rq.op);
+    *ret = (struct audit_event){
+        .rq = &j->rq,
+        .operation = info->audit_name,
+        .err = err,
+        .status = err == HSM_OK ? info->success : hsm_err_http(err),
+        .duration_ms = (clock_mono_us() - j->started_us) / 1000,
+    };
+    struct wire_refused r;
+    if (j->rq.op != OP_REFUSED || wire_refused_decode(j->rq.body, &r) != HSM_OK)
+        return;
+    info = r.op == OP_REFUSED ? NULL : wire_op_info(r.op);
+    ret->err = r.err;
+    ret->status = r.status;
+    if (r.err != HSM_E_TOKEN_MISSING)
+        ret->operation = info != NULL ? info->audit_name : "Unknown";
+}
+
+static struct bytes answer_of(struct worker *w, struct job *j, hsm_err err, bool challenge)
+{
+    if (err == HSM_OK && j->result != NULL)
+        return bytes_of(j->result, j->result_n);
+    if (err == HSM_OK)
+        return bytes_of(w->out, result_close(w));
+    struct wire_result r = { .err = (uint16_t)err, .challenge = challenge ? 1 : 0,
+                             .detail = bytes_str(j->rq.detail) };
+    struct wr out = wr_of(w->out, RING_FRAME_MAX);
+    wire_result_put(&out, &r);
+    return wr_view(&out);
+}
+
+void job_finish(struct worker *w, struct job *j, hsm_err err, bool challenge)
+{
+    struct audit_event e;
+    audit_event_of(j, err, &e);
+    struct bytes text = audit_render(w->b->audit, &e, w->line, AUDIT_LINE_MAX);
+    audit_append(w->b->audit, text);
+    struct bytes answer = answer_of(w, j, err, challenge);
+    const struct ring_frame f = { .type = WIRE_ANSWER, .id = j->frame_id, .payload = answer };
+    (void)ring_put(w->b, w->b->rings.out[j->lane], &f);
+    w->dirty |= 1u << 31 | 1u << j->lane;
+    secret_wipe(w->out, RESULT_HEAD + w->out_wr.n > answer.n ? RESULT_HEAD + w->out_wr.n : answer.n);
+    w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
+    secret_wipe(w->crypto_buf, w->crypto_used);
+    w->crypto_used = 0;
+    job_end(j);
+}

@@ -1,0 +1,89 @@
+/* The pool's records in memory. Readers (handlers) hold the lock shared, the control thread changes
+ * the state with the lock held exclusively: by loading what the store has, then by applying
+ * committed transactions in order. Every record must authenticate under the pool's keys at its
+ * revision; the digest over all records must be the one the boundary itself gave out. */
+#ifndef BOUNDARY_STATE_H
+#define BOUNDARY_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "boundary/key_record.h"
+#include "boundary/keymat.h"
+#include "boundary/pool.h"
+#include "boundary/record_table.h"
+#include "boundary/roles.h"
+#include "boundary/seal_record.h"
+
+#define STATE_DIGEST_LEN (1u + 4u * 8u + 32u + SEAL_MAC_LEN)
+
+struct audit_mark {
+    bool present;
+    uint64_t seq;
+    uint8_t hash[32];
+};
+
+struct state {
+    pthread_rwlock_t lock;
+    struct record_table records;
+    struct key_index active, deleted;
+    uint64_t version_n;
+    uint64_t stub_n; /* keys of which only versions were seen; 0 outside of loading and applying */
+    bool has_pool;
+    struct pool_info pool;
+    struct audit_mark mark;
+    struct roles *roles;    /* borrowed */
+    struct keycache *cache; /* borrowed */
+    uint64_t index;         /* of the last applied transaction */
+    uint64_t floor;
+    uint64_t max_revision;  /* of the log */
+    uint8_t sum[32];        /* of digest elements, mod 2^256 */
+    atomic_uint_fast64_t next_revision; /* largest ever seen or given out here */
+    uint8_t *scratch;       /* control thread: opened records */
+};
+HSM_MUST_USE hsm_err state_new(struct roles *roles, struct keycache *cache, struct state **ret);
+void state_free(struct state *s);
+
+static inline void state_lock_shared(struct state *s)
+{
+    HSM_ASSERT(pthread_rwlock_rdlock(&s->lock) == 0);
+}
+static inline void state_lock_exclusive(struct state *s)
+{
+    HSM_ASSERT(pthread_rwlock_wrlock(&s->lock) == 0);
+}
+static inline void state_unlock(struct state *s)
+{
+    (void)pthread_rwlock_unlock(&s->lock);
+}
+
+/* ---- for handlers, lock held ---- */
+/* Active or deleted key, any case; NULL when there is none. */
+struct key *state_key(const struct state *s, struct bytes name);
+/* Revision of a record now; 0 when absent. */
+uint64_t state_revision(const struct state *s, const uint8_t rid[RID_LEN]);
+/* A revision nobody has used. Thread-safe. */
+uint64_t state_new_revision(struct state *s);
+
+/* ---- control thread; these take the lock themselves. why: static text ---- */
+struct state_claim {
+    uint64_t index, floor, max_revision, count;
+    uint8_t sum[32];
+};
+/* The digest as the store kept it; empty only for an empty store at index 0. */
+HSM_MUST_USE hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index,
+                                      struct bytes digest, struct state_claim *ret,
+                                      const char **why);
+HSM_MUST_USE hsm_err state_load_record(struct state *s, struct seal_ctx *sc,
+                                       const struct wire_record *r, const char **why);
+HSM_MUST_USE hsm_err state_load_end(struct state *s, const struct state_claim *claim,
+                                    const char **why);
+/* One committed transaction. accepted is the store's verdict. HSM_E_CORRUPT: the gateway gave
+ * something that no boundary of the pool made, or judged it wrongly; the state must not be used
+ * further. */
+HSM_MUST_USE hsm_err state_apply(struct state *s, struct seal_ctx *sc,
+                                 const struct wire_apply *apply, struct uuid *ret_txn,
+                                 const char **why);
+/* STATE_DIGEST_LEN bytes for the store. */
+HSM_MUST_USE hsm_err state_digest(const struct state *s, struct seal_ctx *sc, struct wr *out);
+
+#endif

@@ -1,0 +1,34 @@
+/* Hooks of the test build of the boundary (keyhold-boundary-test, never installed). In the program
+ * itself they are empty. */
+#ifndef BOUNDARY_TEST_HOOKS_H
+#define BOUNDARY_TEST_HOOKS_H
+
+#include "base/bytes.h"
+
+#ifdef KEYHOLD_TEST_HOOKS
+/* KEYHOLD_TEST_KEYLOG_FD: inherited descriptor that gets every new private part as a hex line. */
+int test_keylog_fd(void);
+void test_keylog(struct bytes secret_private);
+/* KEYHOLD_TEST_SYSCALL: try a forbidden system call after the sandbox closed. */
+void test_forbidden_call(void);
+/* KEYHOLD_TEST_CLOCK_SHIFT: seconds by which the clock is ahead. */
+uint64_t test_clock_shift(void);
+#else
+static inline int test_keylog_fd(void)
+{
+    return -1;
+}
+static inline void test_keylog(struct bytes secret_private)
+{
+    (void)secret_private;
+}
+static inline void test_forbidden_call(void)
+{
+}
+static inline uint64_t test_clock_shift(void)
+{
+    return 0;
+}
+#endif
+
+#endif
