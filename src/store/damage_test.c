@@ -317,7 +317,7 @@ static void torn_tail_is_recovered(void **state)
     snprintf(work, sizeof work, "%s/work", dir);
     open_segment(path, sizeof path, &p, &n);
     size_t end = segment_end(p, n, &last);
-    for (size_t cut = last; cut < end; cut += 37) {
+    for (size_t cut = last; cut < end; cut += 211) {
         char *q = malloc(n);
         memcpy(q, p, n);
         memset(q + cut, 0, end - cut);

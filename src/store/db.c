@@ -1,14 +1,18 @@
 #include "store/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define META_MAGIC   "KHSTATE1"
 #define META_VERSION 1u
 #define META_MAX     (8 + 4 + 8 * 6 + 4 + STORE_DIGEST_MAX + SHA256_DIGEST_LENGTH)
 #define VALUE_HEAD   (8 + DB_CHECK_LEN)
+#define READERS      16
+#define LOCK_FILE_LEN 8192 /* more than LMDB needs for that many */
 
 /* LMDB's code as ours, with a text that says which file and what to do. */
 static hsm_err fail(const struct db *db, int rc, const char *what, char *text, size_t cap)
@@ -236,12 +240,29 @@ static hsm_err open_tables(struct db *db, MDB_txn *txn, uint64_t node_id, char *
     return meta_store(db, txn, &db->meta, text, cap);
 }
 
+/* LMDB maps its lock file and touches it: with a hole in it a full disk would be a SIGBUS. */
+static int reserve_lock_file(const struct db *db)
+{
+    char path[sizeof db->path + 8];
+    snprintf(path, sizeof path, "%s-lock", db->path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int rc = posix_fallocate(fd, 0, LOCK_FILE_LEN);
+    close(fd);
+    return rc;
+}
+
 static hsm_err open_env(struct db *db, size_t map_size, char *text, size_t cap)
 {
-    int rc = mdb_env_create(&db->env);
+    int rc = reserve_lock_file(db);
+    if (rc == 0)
+        rc = mdb_env_create(&db->env);
     if (rc != 0)
         return fail(db, rc, "cannot open", text, cap);
     rc = mdb_env_set_maxdbs(db->env, 2);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(db->env, READERS);
     if (rc == 0)
         rc = mdb_env_set_mapsize(db->env, map_size);
     if (rc == 0)

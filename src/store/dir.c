@@ -12,6 +12,8 @@
 
 /* libraft's own limit on the length of a directory's path. */
 #define PATH_LIMIT 800
+/* libraft probes the file system with a file of one block when it starts. */
+#define RESERVE_BYTES (256 * 1024)
 
 static hsm_err fail(const char *path, const char *what, char *text, size_t cap)
 {
@@ -81,6 +83,7 @@ hsm_err dir_open(struct dir *d, const char *path, char *text, size_t cap)
     TRY(take_lock(d, path, text, cap));
     snprintf(d->state, sizeof d->state, "%s/state.mdb", path);
     snprintf(d->log, sizeof d->log, "%s/log", path);
+    snprintf(d->reserve, sizeof d->reserve, "%s/reserve", path);
     hsm_err err = make(d->log, text, cap);
     if (err != HSM_OK)
         dir_close(d);
@@ -92,6 +95,21 @@ void dir_close(struct dir *d)
     if (d->lock_fd >= 0)
         close(d->lock_fd);
     d->lock_fd = -1;
+}
+
+void dir_reserve(const struct dir *d, bool hold)
+{
+    if (!hold) {
+        (void)unlink(d->reserve);
+        return;
+    }
+    int fd = open(d->reserve, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    bool ok = posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+    close(fd);
+    if (!ok)
+        (void)unlink(d->reserve);
 }
 
 uint64_t dir_free_space(const struct dir *d)

@@ -22,6 +22,9 @@ static bool collect(struct store *s)
         s->flush_err = HSM_OK;
         return true;
     }
+    /* LMDB makes an I/O error of a write that was cut short. */
+    if (f->err == HSM_E_IO && dir_free_space(&s->dir) < DIR_FULL_BYTES)
+        f->err = HSM_E_DISK_FULL;
     if (f->err == HSM_E_DISK_FULL)
         s->flush_err = HSM_E_DISK_FULL; /* the log has it; try again */
     else

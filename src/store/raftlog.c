@@ -176,9 +176,11 @@ static hsm_err raft_fail(struct store *s, int rc, const char *what, const char *
         err = HSM_E_CORRUPT;
     else if (rc == RAFT_NOMEM)
         err = HSM_E_NOMEM;
-    else if (rc == RAFT_NOSPACE || dir_free_space(&s->dir) < 65536)
+    else if (rc == RAFT_NOSPACE || dir_free_space(&s->dir) < DIR_FULL_BYTES)
         err = HSM_E_DISK_FULL;
-    store_fail(s, err, "%s: cannot %s: %s: %s.", s->dir.log, what, raft_strerror(rc), detail);
+    store_fail(s, err, "%s: cannot %s: %s%s%s.%s", s->dir.log, what, raft_strerror(rc),
+               detail[0] ? ": " : "", detail,
+               err == HSM_E_DISK_FULL ? " Free space on its disk." : "");
     return s->failed;
 }
 

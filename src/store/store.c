@@ -37,7 +37,7 @@ static void tell_leader(struct store *s)
 static void handle_failure(struct store *s)
 {
     if (atomic_load(&s->write_failed))
-        store_fail(s, dir_free_space(&s->dir) < 65536 ? HSM_E_DISK_FULL : HSM_E_IO,
+        store_fail(s, dir_free_space(&s->dir) < DIR_FULL_BYTES ? HSM_E_DISK_FULL : HSM_E_IO,
                    "%s: writing to the log failed. Check the disk and the kernel log, then restart.",
                    s->dir.log);
     if (s->failed == HSM_OK || s->failure_told || s->phase != STORE_STARTED)
@@ -83,15 +83,16 @@ static hsm_err open_files(struct store *s, const struct store_config *cfg, char 
     TRY(dir_open(&s->dir, cfg->dir, text, cap));
     hsm_err err = db_open(&s->db, s->dir.state, cfg->map_size ? cfg->map_size : MAP_SIZE_DEFAULT,
                           cfg->node_id, text, cap);
-    if (err != HSM_OK) {
-        dir_close(&s->dir);
-        return err;
+    if (err == HSM_OK)
+        err = logscan_run(s->dir.log, s->db.meta.index, &s->scan, text, cap);
+    if (err == HSM_OK) {
+        dir_reserve(&s->dir, true);
+        return HSM_OK;
     }
-    err = logscan_run(s->dir.log, s->db.meta.index, &s->scan, text, cap);
-    if (err != HSM_OK) {
-        db_close(&s->db);
-        dir_close(&s->dir);
-    }
+    if (err == HSM_E_IO && dir_free_space(&s->dir) < DIR_FULL_BYTES)
+        err = HSM_E_DISK_FULL;
+    db_close(&s->db);
+    dir_close(&s->dir);
     return err;
 }
 
@@ -174,7 +175,10 @@ hsm_err store_start(struct store *s)
     if (s->failed != HSM_OK)
         return s->failed;
     s->phase = STORE_STARTED;
-    TRY(raftlog_start(s));
+    dir_reserve(&s->dir, false);
+    hsm_err err = raftlog_start(s);
+    dir_reserve(&s->dir, true);
+    TRY(err);
     uv_timer_start(&s->tick, tick_cb, 0, TICK_FAST_MS);
     return HSM_OK;
 }

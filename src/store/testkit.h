@@ -146,6 +146,7 @@ static KIT_UNUSED void kit_fatal(void *ctx, hsm_err err, const char *text)
 {
     struct kit *k = ctx;
     k->fatal = err;
+    print_message("fatal: %s\n", text);
     snprintf(k->fatal_text, sizeof k->fatal_text, "%s", text);
 }
 
