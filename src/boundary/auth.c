@@ -14,16 +14,22 @@
 #define BACKOFF_MAX_MS   30000u
 #define CLOCK_BACK_MS    10000u
 
-/* Times are Unix milliseconds, 0: never. Fields below "keys" change under auth.lock, by the control
+/* A fetched set; whoever verifies with one of its keys holds a reference. */
+struct key_set {
+    atomic_uint refs;
+    struct jwks keys;
+};
+
+/* Times are Unix milliseconds, 0: never. Fields below "set" change under auth.lock, by the control
  * thread only. */
 struct issuer {
-    struct jwks_client *client;  /* control thread */
-    uint64_t next_ms;            /* control thread: next attempt */
-    atomic_bool is_wanted;       /* a token named a key that is not here */
-    struct jwks keys;
-    uint8_t hash[32];            /* of the text that keys came from */
+    struct jwks_client *client; /* control thread */
+    uint64_t next_ms;           /* control thread: next attempt */
+    atomic_bool is_wanted;      /* a token named a key that is not here */
+    struct key_set *set;        /* NULL: none yet */
+    uint8_t hash[32];           /* of the text that the set came from */
     uint64_t started_ms, fetched_ms, failed_ms;
-    unsigned failures;           /* in a row */
+    unsigned failures; /* in a row */
     bool in_flight;
 };
 
@@ -50,9 +56,16 @@ static void scratch_done(struct scratch **s)
 {
     free(*s);
 }
-static void key_done(EVP_PKEY **k)
+static void set_unref(struct key_set *s)
 {
-    EVP_PKEY_free(*k);
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    jwks_done(&s->keys);
+    free(s);
+}
+static void set_done(struct key_set **s)
+{
+    set_unref(*s);
 }
 
 /* ---- life ---- */
@@ -80,7 +93,7 @@ hsm_err auth_new(struct auth_config *config, const struct auth_relay *relay, str
     }
     pthread_rwlock_init(&a->lock, NULL);
     a->conf = *config;
-    *config = (struct auth_config){ 0 };
+    *config = (struct auth_config){0};
     a->relay = *relay;
     hsm_err err = set_up(a);
     if (err != HSM_OK) {
@@ -97,7 +110,7 @@ void auth_free(struct auth *a)
         return;
     for (unsigned i = 0; i < AUTH_ISSUERS_MAX; i++) {
         jwks_client_free(a->issuer[i].client);
-        jwks_done(&a->issuer[i].keys);
+        set_unref(a->issuer[i].set);
     }
     auth_cache_free(a->cache);
     EVP_MD_free(a->sha256);
@@ -153,18 +166,20 @@ static hsm_err judge_unknown_key(struct issuer *i, uint64_t now_ms)
     return HSM_E_AGAIN;
 }
 
-/* *ret_key is a reference; *ret_generation that of the set it belongs to. */
+/* *ret_key lives as long as the reference *ret_set. */
 static hsm_err find_key(struct auth *a, struct issuer *i, const struct jws *j, uint64_t now_ms,
-                        EVP_PKEY **ret_key, uint64_t *ret_generation)
+                        struct key_set **ret_set, EVP_PKEY **ret_key, uint64_t *ret_generation)
 {
     hsm_err err = HSM_OK;
     pthread_rwlock_rdlock(&a->lock);
-    const struct jwk_public *k = jwks_find(&i->keys, j->kid);
+    const struct jwk_public *k = i->set == NULL ? NULL : jwks_find(&i->set->keys, j->kid);
     if (k == NULL)
         err = judge_unknown_key(i, now_ms);
-    else if ((k->only_alg != JWS_NONE && k->only_alg != j->alg) || EVP_PKEY_up_ref(k->key) != 1)
+    else if (k->only_alg != JWS_NONE && k->only_alg != j->alg)
         err = HSM_E_TOKEN_SIGNATURE;
     if (err == HSM_OK) {
+        atomic_fetch_add_explicit(&i->set->refs, 1, memory_order_relaxed);
+        *ret_set = i->set;
         *ret_key = k->key;
         *ret_generation = atomic_load(&a->generation);
     }
@@ -176,7 +191,8 @@ static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struc
                       char *detail, size_t cap, uint64_t *ret_generation)
 {
     struct jws j;
-    DEFER(key_done) EVP_PKEY *key = NULL;
+    DEFER(set_done) struct key_set *set = NULL;
+    EVP_PKEY *key = NULL;
     hsm_err err = jws_parse(token, s->decoded, sizeof s->decoded, &j);
     if (err == HSM_OK)
         err = auth_claims_parse(j.payload, &s->claims);
@@ -189,7 +205,7 @@ static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struc
         return fail_issuer(a, s->claims.iss, detail, cap);
     if (j.kid[0] == 0)
         return fail_signature(detail, cap);
-    err = find_key(a, i, &j, now_ms, &key, ret_generation);
+    err = find_key(a, i, &j, now_ms, &set, &key, ret_generation);
     if (err == HSM_OK)
         err = jws_verify(&j, key);
     if (err == HSM_E_TOKEN_SIGNATURE)
@@ -269,30 +285,44 @@ static void note_success(struct auth *a, unsigned at)
     i->next_ms = a->now_ms + REFRESH_MS;
 }
 
+/* A set of at least one key with one reference, or NULL. */
+static struct key_set *set_parse(struct bytes text)
+{
+    struct key_set *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    atomic_init(&s->refs, 1);
+    if (jwks_parse(text, &s->keys) != HSM_OK) {
+        free(s);
+        return NULL;
+    }
+    if (s->keys.n == 0) {
+        set_unref(s);
+        return NULL;
+    }
+    return s;
+}
+
 /* Take a fetched document. false: it is no usable key set; the old keys stay. */
 static bool take_keys(struct auth *a, struct issuer *i, struct bytes text)
 {
     uint8_t hash[32];
     unsigned n;
-    struct jwks fresh;
     if (EVP_Digest(text.p, text.n, hash, &n, a->sha256, NULL) != 1)
         return false;
-    if (i->keys.n > 0 && memcmp(hash, i->hash, sizeof hash) == 0)
+    if (i->set != NULL && memcmp(hash, i->hash, sizeof hash) == 0)
         return true;
-    if (jwks_parse(text, &fresh) != HSM_OK)
+    struct key_set *fresh = set_parse(text);
+    if (fresh == NULL)
         return false;
-    if (fresh.n == 0) {
-        jwks_done(&fresh);
-        return false;
-    }
     pthread_rwlock_wrlock(&a->lock);
-    struct jwks old = i->keys;
-    i->keys = fresh;
+    struct key_set *old = i->set;
+    i->set = fresh;
     memcpy(i->hash, hash, sizeof hash);
     /* Under the lock: who verified with an old key has an old generation. */
     atomic_fetch_add(&a->generation, 1);
     pthread_rwlock_unlock(&a->lock);
-    jwks_done(&old);
+    set_unref(old);
     return true;
 }
 

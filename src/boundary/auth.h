@@ -8,21 +8,21 @@
 #include "codec/jws.h"
 #include "model/rbac.h"
 
-#define AUTH_GROUPS_MAX     200
-#define AUTH_CLOCK_SKEW_S   300u
-#define AUTH_AUDIENCES_MAX  8
-#define AUTH_ISSUERS_MAX    4
+#define AUTH_GROUPS_MAX    200
+#define AUTH_CLOCK_SKEW_S  300u
+#define AUTH_AUDIENCES_MAX 8
+#define AUTH_ISSUERS_MAX   4
 
 /* Part of the sealed pool configuration. */
 struct auth_issuer {
-    char issuer[256];      /* exact "iss" */
-    char host[256];        /* TLS server name of its key set */
+    char issuer[256]; /* exact "iss" */
+    char host[256];   /* TLS server name of its key set */
     uint16_t port;
-    char path[256];        /* of the JWKS document */
-    char *roots_pem;       /* certificates that may sign its TLS certificate; owned */
+    char path[256];  /* of the JWKS document */
+    char *roots_pem; /* certificates that may sign its TLS certificate; owned */
 };
 struct auth_config {
-    char tenant[37];       /* "tid" every token must carry */
+    char tenant[37];                             /* "tid" every token must carry */
     char audience_host[AUTH_AUDIENCES_MAX][256]; /* of aud "https://HOST[:port][/]" */
     unsigned audience_n;
     struct auth_issuer issuer[AUTH_ISSUERS_MAX];
@@ -35,12 +35,12 @@ HSM_MUST_USE hsm_err auth_config_parse(struct bytes json, struct auth_config *re
 void auth_config_done(struct auth_config *c);
 
 struct identity {
-    char oid[65];               /* principal; lower case */
-    char (*groups)[37];         /* owned, lower case */
+    char oid[65];       /* principal; lower case */
+    char (*groups)[37]; /* owned, lower case */
     unsigned group_n;
     bool is_app;
-    uint64_t exp;               /* Unix seconds */
-    char *audit_json;           /* JSON text of the audit record's identity; owned */
+    uint64_t exp;     /* Unix seconds */
+    char *audit_json; /* JSON text of the audit record's identity; owned */
     atomic_uint refs;
 };
 void identity_unref(struct identity *i);
@@ -62,8 +62,9 @@ void auth_free(struct auth *a);
 
 /* Verify a raw token. now_ms: wall clock.
  *   HSM_OK            *ret is a reference (identity_unref)
- *   HSM_E_AGAIN       the issuer's keys must be fetched first: the request is to be parked and tried
- *                     again after keys_changed(); a fetch is on its way
+ *   HSM_E_AGAIN       the issuer's keys must be fetched first: the request is to be parked and
+ *                     tried again after keys_changed(); a fetch is on its way
+ *   HSM_E_UNAVAILABLE a fetch has just failed
  *   HSM_E_TOKEN_*     detail[cap] is the text for the client (without Activity ID)
  * Thread-safe. A token that verified is cached by SHA-256 until its exp; a hit costs one hash.
  * Unknown key ids cause at most one fetch per 5 s and issuer. */

@@ -60,8 +60,8 @@ static hsm_err roots_of(const struct json_doc *d, uint32_t v, char **ret)
     return HSM_OK;
 }
 
-static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_issuer *i,
-                            char *why, size_t cap)
+static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_issuer *i, char *why,
+                            size_t cap)
 {
     int64_t port;
     if (json_type_of(d, v) != JSON_OBJECT)
@@ -74,8 +74,7 @@ static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_is
     if (p == JSON_NONE || json_int(d, p, &port) != HSM_OK || port < 1 || port > 65535)
         return bad(why, cap, "auth.issuers: port must be a number from 1 to 65535");
     i->port = (uint16_t)port;
-    if (text_of(d, json_get(d, v, "path"), i->path, sizeof i->path) != HSM_OK ||
-        i->path[0] != '/')
+    if (text_of(d, json_get(d, v, "path"), i->path, sizeof i->path) != HSM_OK || i->path[0] != '/')
         return bad(why, cap, "auth.issuers: path must start with '/'");
     hsm_err err = roots_of(d, json_get(d, v, "roots"), &i->roots_pem);
     if (err == HSM_E_BAD_PARAMETER)
@@ -134,7 +133,7 @@ hsm_err auth_config_parse(struct bytes json, struct auth_config *ret, char *why,
 {
     struct json_tok toks[CONFIG_TOKENS];
     struct json_doc d;
-    struct auth_config c = { 0 };
+    struct auth_config c = {0};
     if (json_parse(json, toks, CONFIG_TOKENS, &d) != HSM_OK || json_type_of(&d, 0) != JSON_OBJECT)
         return bad(why, cap, "auth must be a JSON object");
     hsm_err err = parse_tenant(&d, &c, why, cap);
@@ -154,5 +153,5 @@ void auth_config_done(struct auth_config *c)
 {
     for (unsigned i = 0; i < c->issuer_n; i++)
         free(c->issuer[i].roots_pem);
-    *c = (struct auth_config){ 0 };
+    *c = (struct auth_config){0};
 }

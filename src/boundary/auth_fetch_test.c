@@ -1,6 +1,6 @@
 /* Fetching an issuer's keys: the TLS peer, the HTTP answer in all its forms, time-outs and retries,
  * and what a token check says meanwhile. Time is virtual except for certificate validity. */
-#include "boundary/auth_test_util.h"
+#include "boundary/auth_testing.h"
 
 #include "boundary/jwks_client.h"
 #include "boundary/jwks_http.h"
@@ -195,8 +195,8 @@ static void chunked(struct env *e, size_t size)
     size_t len = strlen(e->jwks);
     for (size_t at = 0; at < len; at += size) {
         size_t k = len - at < size ? len - at : size;
-        n += (size_t)snprintf(body + n, sizeof body - n, "%zx\r\n%.*s\r\n", k, (int)k,
-                              e->jwks + at);
+        n +=
+            (size_t)snprintf(body + n, sizeof body - n, "%zx\r\n%.*s\r\n", k, (int)k, e->jwks + at);
     }
     n += (size_t)snprintf(body + n, sizeof body - n, "0\r\n\r\n");
     set_response(&e->net, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", body, n);
@@ -248,7 +248,7 @@ static void answers_refused(void **state)
         "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         "HTTP/1.1 200 OK\r\nName : x\r\n\r\n",
         "HTTP/1.1 200 OK\r\n folded\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",           /* no key set */
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",             /* no key set */
         "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"keys\":[]}", /* no key in it */
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{}",
     };
@@ -312,7 +312,7 @@ static void slow_server(void **state)
 static void backs_off(void **state)
 {
     struct env *e = *state;
-    static const unsigned want_s[] = { 0, 1, 2, 4, 8, 16, 30, 30 };
+    static const unsigned want_s[] = {0, 1, 2, 4, 8, 16, 30, 30};
     uint64_t last = e->now_ms;
     e->net.mode = SERVER_REFUSES;
     for (unsigned i = 0; i < sizeof want_s / sizeof want_s[0]; i++) {
@@ -392,11 +392,11 @@ static void bad_roots(void **state)
 {
     struct env *e = *state;
     struct auth *a = NULL;
-    struct auth_relay relay = { 0 };
+    struct auth_relay relay = {0};
     char *cut = strdup(e->roots);
     assert_non_null(cut);
     cut[strlen(cut) / 2] = '!';
-    const char *const roots[] = { "", "no certificate", cut };
+    const char *const roots[] = {"", "no certificate", cut};
     for (size_t i = 0; i < 3; i++) {
         struct auth_config c = make_config("localhost", roots[i]);
         assert_err(auth_new(&c, &relay, &a), HSM_E_BAD_PARAMETER);
@@ -444,11 +444,11 @@ static void two_issuers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(first_fetch),     T(stray_events),   T(by_address),
-        T(byte_by_byte),    T(wrong_peers),    T(answers_taken),
-        T(answers_refused), T(slow_server),    T(backs_off),
-        T(old_keys_stay),   T(unknown_kid),    T(clock_set_back),
-        T(bad_roots),       T(two_issuers),    cmocka_unit_test(http_pieces),
+        T(first_fetch),     T(stray_events), T(by_address),
+        T(byte_by_byte),    T(wrong_peers),  T(answers_taken),
+        T(answers_refused), T(slow_server),  T(backs_off),
+        T(old_keys_stay),   T(unknown_kid),  T(clock_set_back),
+        T(bad_roots),       T(two_issuers),  cmocka_unit_test(http_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

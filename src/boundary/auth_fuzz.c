@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct auth_claims c;
     struct auth_config conf = {
         .tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47",
-        .audience_host = { "managedhsm.localhost", "managedhsm.azure.net" },
+        .audience_host = {"managedhsm.localhost", "managedhsm.azure.net"},
         .audience_n = 2,
     };
     char detail[512] = "";

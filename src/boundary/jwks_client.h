@@ -9,7 +9,12 @@
 
 #define JWKS_CLIENT_TIMEOUT_MS 5000u
 
-enum jwks_client_state { JWKS_IDLE, JWKS_BUSY, JWKS_DONE, JWKS_FAILED };
+enum jwks_client_state {
+    JWKS_IDLE,
+    JWKS_BUSY,
+    JWKS_DONE,
+    JWKS_FAILED
+};
 
 struct jwks_client;
 /* issuer and relay must outlive the client. HSM_E_BAD_PARAMETER: no usable root certificate. */

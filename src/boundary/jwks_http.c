@@ -2,7 +2,7 @@
 
 void jwks_http_init(struct jwks_http *h, uint8_t *body, size_t cap)
 {
-    *h = (struct jwks_http){ .body = wr_of(body, cap) };
+    *h = (struct jwks_http){.body = wr_of(body, cap)};
 }
 
 /* The next line, without its CR LF. */
@@ -81,8 +81,7 @@ static hsm_err parse_header(struct jwks_http *h, struct bytes line)
         h->framing = JWKS_HTTP_CHUNKS;
         return bytes_ieq(value, bytes_str("chunked")) ? HSM_OK : HSM_E_MALFORMED;
     }
-    if (bytes_ieq(name, bytes_str("content-encoding")) &&
-        !bytes_ieq(value, bytes_str("identity")))
+    if (bytes_ieq(name, bytes_str("content-encoding")) && !bytes_ieq(value, bytes_str("identity")))
         return HSM_E_MALFORMED;
     return HSM_OK;
 }

@@ -8,7 +8,11 @@
 
 #define JWKS_HTTP_HEAD_MAX 8192
 
-enum jwks_http_framing { JWKS_HTTP_TO_END, JWKS_HTTP_LENGTH, JWKS_HTTP_CHUNKS };
+enum jwks_http_framing {
+    JWKS_HTTP_TO_END,
+    JWKS_HTTP_LENGTH,
+    JWKS_HTTP_CHUNKS
+};
 
 struct jwks_http {
     uint8_t head[JWKS_HTTP_HEAD_MAX];

@@ -229,7 +229,7 @@ static hsm_err custom_reserve(struct roles *r)
 
 static hsm_err custom_make(struct bytes plain, struct role_custom *ret)
 {
-    struct role_custom c = { .plain = malloc(plain.n) };
+    struct role_custom c = {.plain = malloc(plain.n)};
     if (c.plain == NULL)
         return HSM_E_NOMEM;
     memcpy(c.plain, plain.p, plain.n);
@@ -410,7 +410,7 @@ hsm_err roles_check_scope(struct request *rq, struct bytes text, struct scope *r
 
 hsm_err roles_touch_guard(struct request *rq)
 {
-    const struct wire_role_assignment guard = { .scope = bytes_str("/") };
+    const struct wire_role_assignment guard = {.scope = bytes_str("/")};
     uint8_t buf[128];
     struct wr w = wr_of(buf, sizeof buf);
     wire_role_assignment_put(&w, &guard);

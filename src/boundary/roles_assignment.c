@@ -53,7 +53,7 @@ static hsm_err list_one(void *ctx, const struct role_assignment *a)
 hsm_err roles_handle_assignment_list(struct request *rq)
 {
     struct wire_scope q;
-    struct lister l = { .rq = rq };
+    struct lister l = {.rq = rq};
     TRY(wire_scope_decode(rq->body, &q));
     TRY(roles_check_scope(rq, q.scope, &l.scope));
     if (q.filter > ROLE_FILTER_PRINCIPAL)
@@ -146,7 +146,7 @@ static hsm_err count_one(void *ctx, const struct role_assignment *a)
 
 static hsm_err check_limit(struct request *rq, const struct scope *s)
 {
-    struct counter c = { .scope = s };
+    struct counter c = {.scope = s};
     TRY(roles_visit(boundary_roles(rq->b), count_one, &c));
     if (s->kind != SCOPE_KEY && c.n >= ROLES_POOL_SCOPE_MAX)
         return request_fail(rq, HSM_E_BAD_PARAMETER,
@@ -170,7 +170,7 @@ static hsm_err check_assignment(struct request *rq, const struct wire_role_assig
                                 struct assignment_texts *t, struct wire_role_assignment *ret)
 {
     const struct roles *r = boundary_roles(rq->b);
-    struct wire_role_assignment w = { 0 };
+    struct wire_role_assignment w = {0};
     struct scope s;
     struct uuid principal;
     TRY(roles_check_scope(rq, q->scope, &s));

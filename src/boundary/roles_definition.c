@@ -16,7 +16,7 @@ static hsm_err put_builtin(struct wr *out, const struct builtin_role *b)
     struct wr n = wr_of(names, sizeof names);
     put_names(&n, b->actions);
     TRY(wr_ok(&n));
-    struct wire_permission p = { .data_actions = wr_view(&n) };
+    struct wire_permission p = {.data_actions = wr_view(&n)};
     uint8_t permissions[4096 + 64];
     struct wr pw = wr_of(permissions, sizeof permissions);
     size_t at = wr_lv_open(&pw);

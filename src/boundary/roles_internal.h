@@ -4,13 +4,15 @@
 
 #include "boundary/roles.h"
 
-#define ROLES_CUSTOM_MAX          50u
-#define ROLES_POOL_SCOPE_MAX      50u /* assignments at "/" and "/keys" together */
-#define ROLES_KEY_SCOPE_MAX       10u
-#define ROLES_PERMISSIONS_MAX     16384u /* encoded; 50 definitions must fit one answer */
-#define ROLES_PRINCIPAL_MAX       64u
-#define ROLES_ID_PREFIX                                                                            \
-    "Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/"
+#define ROLES_CUSTOM_MAX      50u
+#define ROLES_POOL_SCOPE_MAX  50u /* assignments at "/" and "/keys" together */
+#define ROLES_KEY_SCOPE_MAX   10u
+#define ROLES_PERMISSIONS_MAX 12288u /* encoded; 50 definitions must fit one answer */
+#define ROLES_PRINCIPAL_MAX   64u
+
+/* In front of the guid in a definition's id. */
+#define ROLES_ID_PROVIDER "Microsoft.KeyVault/providers/Microsoft.Authorization"
+#define ROLES_ID_PREFIX   ROLES_ID_PROVIDER "/roleDefinitions/"
 
 /* A custom definition. def's views point into plain. */
 struct role_custom {

@@ -1,292 +1,15 @@
 /* Role decisions and the role commands, on a small stand-in for the boundary's state: record
  * changes of a request are collected and applied when the test says so. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "boundary/roles_internal.h"
-
-#define ALICE  "aaaaaaaa-0000-4000-8000-000000000001"
-#define BOB    "bbbbbbbb-0000-4000-8000-000000000002"
-#define GROUP  "cccccccc-0000-4000-8000-000000000003"
-#define NOBODY "dddddddd-0000-4000-8000-000000000004"
-#define ADMIN_ROLE "a290e904-7015-4bba-90c8-60543313cdb4"
-#define USER_ROLE  "21dbd100-6940-42c2-9190-5d6cb909625b"
-#define CUSTOM_1   "11111111-0000-4000-8000-000000000011"
-#define CUSTOM_2   "22222222-0000-4000-8000-000000000022"
-#define DATA       "Microsoft.KeyVault/managedHsm/"
-#define ID         "Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/"
-
-/* ---- the stand-in ---- */
-
-struct change {
-    enum record_kind kind;
-    char name[64];
-    bool removed;
-    uint8_t *plain;
-    size_t plain_n;
-};
-struct boundary {
-    struct roles *roles;
-    struct change change[8];
-    size_t change_n;
-    bool is_full; /* the transaction refuses everything */
-};
-struct env {
-    struct boundary b;
-    struct request rq;
-    uint8_t body[80000];
-    uint8_t out_buf[950000];
-    struct wr out;
-};
-
-struct roles *boundary_roles(struct boundary *b)
-{
-    return b->roles;
-}
-
-hsm_err request_fail(struct request *rq, hsm_err err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(rq->detail, sizeof rq->detail, fmt, ap);
-    va_end(ap);
-    return err;
-}
-
-static hsm_err note(struct request *rq, enum record_kind kind, struct bytes name,
-                    struct bytes plain, bool removed)
-{
-    struct boundary *b = rq->b;
-    if (b->is_full)
-        return HSM_E_TOO_LARGE;
-    assert_true(b->change_n < 8 && name.n < 64);
-    struct change *c = &b->change[b->change_n++];
-    *c = (struct change){ .kind = kind, .removed = removed, .plain_n = plain.n };
-    memcpy(c->name, name.p, name.n);
-    c->plain = malloc(plain.n + 1);
-    assert_non_null(c->plain);
-    if (plain.n > 0)
-        memcpy(c->plain, plain.p, plain.n);
-    return HSM_OK;
-}
-hsm_err txn_put(struct request *rq, enum record_kind kind, struct bytes name, struct bytes plain)
-{
-    return note(rq, kind, name, plain, false);
-}
-hsm_err txn_remove(struct request *rq, enum record_kind kind, struct bytes name)
-{
-    return note(rq, kind, name, bytes_of(NULL, 0), true);
-}
-
-/* The state gives the removed record's last plaintext. */
-static void apply(struct env *e, struct change *c)
-{
-    uint8_t buf[512];
-    struct wr w = wr_of(buf, sizeof buf);
-    struct bytes plain = bytes_of(c->plain, c->plain_n);
-    struct uuid guid;
-    if (c->removed) {
-        assert_int_equal(uuid_parse(bytes_str(c->name), &guid), HSM_OK);
-        if (c->kind == REC_ROLE_DEFINITION) {
-            struct wire_role_definition d = { .guid = guid };
-            wire_role_definition_put(&w, &d);
-        } else {
-            struct wire_role_assignment a = { .guid = guid, .principal = bytes_str(ALICE) };
-            wire_role_assignment_put(&w, &a);
-        }
-        plain = wr_view(&w);
-    }
-    hsm_err err = c->kind == REC_ROLE_DEFINITION
-                      ? roles_apply_definition(e->b.roles, plain, c->removed)
-                      : roles_apply_assignment(e->b.roles, plain, c->removed);
-    assert_int_equal(err, HSM_OK);
-}
-
-static void drop_changes(struct env *e)
-{
-    for (size_t i = 0; i < e->b.change_n; i++)
-        free(e->b.change[i].plain);
-    e->b.change_n = 0;
-}
-
-/* Every write carries the guard, so that two of them conflict. */
-static void commit(struct env *e)
-{
-    bool has_guard = false;
-    assert_int_equal(e->b.change_n, 2);
-    for (size_t i = 0; i < e->b.change_n; i++) {
-        struct change *c = &e->b.change[i];
-        if (strcmp(c->name, "guard") == 0) {
-            assert_int_equal(c->kind, REC_ROLE_ASSIGNMENT);
-            assert_false(c->removed);
-            has_guard = true;
-        }
-        apply(e, c);
-    }
-    assert_true(has_guard);
-    drop_changes(e);
-}
-
-static int setup(void **state)
-{
-    struct env *e = calloc(1, sizeof *e);
-    if (e == NULL || roles_new(&e->b.roles) != HSM_OK)
-        return -1;
-    e->rq.b = &e->b;
-    *state = e;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct env *e = *state;
-    drop_changes(e);
-    roles_free(e->b.roles);
-    free(e);
-    return 0;
-}
-
-/* ---- requests ---- */
-
-static hsm_err call(struct env *e, handler_fn fn, size_t body_n)
-{
-    drop_changes(e);
-    e->out = wr_of(e->out_buf, sizeof e->out_buf);
-    e->rq.out = &e->out;
-    e->rq.body = bytes_of(e->body, body_n);
-    e->rq.detail[0] = 0;
-    hsm_err err = fn(&e->rq);
-    if (err != HSM_OK)
-        drop_changes(e); /* as the dispatcher drops the transaction */
-    return err;
-}
-
-static hsm_err by_ref(struct env *e, handler_fn fn, const char *scope, const char *guid)
-{
-    struct wire_role_ref q = { .scope = bytes_str(scope), .guid = bytes_str(guid) };
-    struct wr w = wr_of(e->body, sizeof e->body);
-    wire_role_ref_put(&w, &q);
-    return call(e, fn, w.n);
-}
-
-static hsm_err assign_as(struct env *e, const char *scope, const char *guid, const char *principal,
-                         const char *role_id)
-{
-    struct wire_role_assignment_put q = {
-        .scope = bytes_str(scope),
-        .guid = bytes_str(guid),
-        .principal = bytes_str(principal),
-        .role_id = bytes_str(role_id),
-    };
-    struct wr w = wr_of(e->body, sizeof e->body);
-    wire_role_assignment_put_put(&w, &q);
-    return call(e, roles_handle_assignment_put, w.n);
-}
-
-static void guid_text(char dst[37], unsigned n)
-{
-    snprintf(dst, 37, "99999999-0000-4000-8000-%012u", n);
-}
-
-/* Assign and commit; the guid is made of n. */
-static void assign(struct env *e, unsigned n, const char *scope, const char *principal,
-                   const char *role)
-{
-    char guid[37];
-    guid_text(guid, n);
-    hsm_err err = assign_as(e, scope, guid, principal, role);
-    if (err != HSM_OK)
-        fail_msg("assign %u: %s %s", n, hsm_err_name(err), e->rq.detail);
-    commit(e);
-}
-
-static hsm_err unassign(struct env *e, unsigned n, const char *scope)
-{
-    char guid[37];
-    guid_text(guid, n);
-    return by_ref(e, roles_handle_assignment_delete, scope, guid);
-}
-
-/* data: one data action or NULL; not_data likewise. */
-static hsm_err define(struct env *e, const char *scope, const char *guid, const char *name,
-                      const char *data, const char *not_data)
-{
-    uint8_t data_buf[2048];
-    uint8_t not_buf[2048];
-    uint8_t perm_buf[4096];
-    uint8_t list_buf[5000];
-    struct wr dw = wr_of(data_buf, sizeof data_buf);
-    struct wr nw = wr_of(not_buf, sizeof not_buf);
-    if (data != NULL)
-        wr_lv(&dw, bytes_str(data));
-    if (not_data != NULL)
-        wr_lv(&nw, bytes_str(not_data));
-    struct wire_permission p = { .data_actions = wr_view(&dw), .not_data_actions = wr_view(&nw) };
-    struct wr pw = wr_of(perm_buf, sizeof perm_buf);
-    wire_permission_put(&pw, &p);
-    struct wr lw = wr_of(list_buf, sizeof list_buf);
-    wr_lv(&lw, wr_view(&pw));
-    struct wire_role_definition_put q = {
-        .scope = bytes_str(scope),
-        .guid = bytes_str(guid),
-        .role_name = bytes_str(name),
-        .permissions = wr_view(&lw),
-    };
-    struct wr w = wr_of(e->body, sizeof e->body);
-    wire_role_definition_put_put(&w, &q);
-    return call(e, roles_handle_definition_put, w.n);
-}
-
-static bool may(struct env *e, const char *oid, enum data_action a, const char *scope)
-{
-    struct identity who = { 0 };
-    struct scope s;
-    snprintf(who.oid, sizeof who.oid, "%s", oid);
-    assert_int_equal(scope_parse(bytes_str(scope), &s), HSM_OK);
-    return roles_may(e->b.roles, &who, a, &s);
-}
-
-static void assert_detail(struct env *e, hsm_err err, hsm_err want, const char *text)
-{
-    assert_string_equal(hsm_err_name(err), hsm_err_name(want));
-    assert_string_equal(e->rq.detail[0] != 0 ? e->rq.detail : hsm_err_text(err), text);
-}
-
-/* Principals of a list, one letter each in the order of the guids. */
-static void listed(struct env *e, const char *scope, uint8_t filter, const char *principal,
-                   char *dst, size_t cap)
-{
-    struct wire_scope q = { .scope = bytes_str(scope),
-                            .filter = filter,
-                            .principal = bytes_str(principal) };
-    struct wr w = wr_of(e->body, sizeof e->body);
-    wire_scope_put(&w, &q);
-    assert_int_equal(call(e, roles_handle_assignment_list, w.n), HSM_OK);
-    struct wire_list_result res;
-    assert_int_equal(wire_list_result_decode(wr_view(&e->out), &res), HSM_OK);
-    size_t n = 0;
-    struct bytes item;
-    while (wire_list_next(&res.items, &item)) {
-        struct wire_role_assignment a;
-        assert_int_equal(wire_role_assignment_decode(item, &a), HSM_OK);
-        assert_true(n + 1 < cap);
-        dst[n++] = (char)('0' + a.guid.b[15]);
-    }
-    dst[n] = 0;
-}
+#include "boundary/roles_testing.h"
 
 /* ---- decisions ---- */
 
 static void every_role_action_and_scope(void **state)
 {
     struct env *e = *state;
-    static const char *const scopes[] = { "/", "/keys", "/keys/k" };
-    static const char *const asked[] = { "/", "/keys", "/keys/k", "/keys/other" };
-    static const char *const covers[] = { "1111", "0111", "0010" };
+    static const char *const scopes[] = {"/", "/keys", "/keys/k"};
+    static const char *const asked[] = {"/", "/keys", "/keys/k", "/keys/other"};
+    static const char *const covers[] = {"1111", "0111", "0010"};
     const struct builtin_role *role;
     for (unsigned r = 0; (role = builtin_role_at(r)) != NULL; r++) {
         char guid[37];
@@ -305,7 +28,7 @@ static void every_role_action_and_scope(void **state)
             assign(e, 2, "/", NOBODY, ADMIN_ROLE);
             assert_int_equal(unassign(e, 1, scopes[s]), HSM_OK);
             commit(e);
-            struct change gone = { .kind = REC_ROLE_ASSIGNMENT, .removed = true };
+            struct change gone = {.kind = REC_ROLE_ASSIGNMENT, .removed = true};
             guid_text(gone.name, 2);
             apply(e, &gone);
         }
@@ -317,8 +40,8 @@ static void every_role_action_and_scope(void **state)
 static void groups_count(void **state)
 {
     struct env *e = *state;
-    char groups[2][37] = { NOBODY, GROUP };
-    struct identity who = { .oid = ALICE, .groups = groups, .group_n = 2 };
+    char groups[2][37] = {NOBODY, GROUP};
+    struct identity who = {.oid = ALICE, .groups = groups, .group_n = 2};
     struct scope key;
     assert_int_equal(scope_parse(bytes_str("/keys/K"), &key), HSM_OK);
     assert_false(roles_may(e->b.roles, &who, ACTION_KEYS_SIGN, &key));
@@ -345,9 +68,9 @@ static void custom_roles_grant_what_they_say(void **state)
     assert_false(may(e, ALICE, ACTION_KEYS_SIGN, "/keys/x"));
     assert_true(may(e, ALICE, ACTION_KEYS_VERIFY, "/keys/x"));
     /* notDataActions take away within the role only */
-    assert_int_equal(define(e, "/", CUSTOM_1, "signer", DATA "keys/verify/action",
-                            DATA "keys/verify/action"),
-                     HSM_OK);
+    assert_int_equal(
+        define(e, "/", CUSTOM_1, "signer", DATA "keys/verify/action", DATA "keys/verify/action"),
+        HSM_OK);
     commit(e);
     assert_false(may(e, ALICE, ACTION_KEYS_VERIFY, "/keys/x"));
     assign(e, 2, "/keys", ALICE, USER_ROLE);
@@ -404,20 +127,20 @@ static void definitions_refused(void **state)
     assert_detail(e, define(e, "/", USER_ROLE, "x", NULL, NULL), HSM_E_BAD_PARAMETER, reuse);
     assert_detail(e, define(e, "/", CUSTOM_1, "managed HSM administrator", NULL, NULL),
                   HSM_E_BAD_PARAMETER, reuse);
-    assert_detail(e, by_ref(e, roles_handle_definition_delete, "/", USER_ROLE),
-                  HSM_E_BAD_PARAMETER, reuse);
+    assert_detail(e, by_ref(e, roles_handle_definition_delete, "/", USER_ROLE), HSM_E_BAD_PARAMETER,
+                  reuse);
     assert_detail(e, by_ref(e, roles_handle_definition_delete, "/", CUSTOM_1),
                   HSM_E_ROLE_DEFINITION_NOT_FOUND, "Requested role definition not found");
     assert_detail(e, by_ref(e, roles_handle_definition_get, "/", "nonsense"),
                   HSM_E_ROLE_DEFINITION_NOT_FOUND, "Requested role definition not found");
-    static const char *const scopes[] = { "/keys", "/keys/k", "/nonsense" };
+    static const char *const scopes[] = {"/keys", "/keys/k", "/nonsense"};
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(define(e, scopes[i], CUSTOM_1, "x", NULL, NULL), HSM_E_BAD_PARAMETER);
         assert_int_equal(by_ref(e, roles_handle_definition_delete, scopes[i], CUSTOM_1),
                          HSM_E_BAD_PARAMETER);
     }
     static const char *const actions[] = {
-        "",   "*",           "keys/create",      "Microsoft.KeyVault/vaults/keys/read",
+        "",   "*",           "keys/create",       "Microsoft.KeyVault/vaults/keys/read",
         DATA, DATA "keys/*", DATA "keys/ create", DATA "keys/\"create\x01",
     };
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
@@ -444,9 +167,9 @@ static void definitions_list_and_limit(void **state)
     guid_text(guid, 7); /* an update is no new one */
     assert_int_equal(define(e, "/", guid, "renamed", DATA "rng/action", NULL), HSM_OK);
     commit(e);
-    static const char *const scopes[] = { "/", "/keys", "/keys/k" };
+    static const char *const scopes[] = {"/", "/keys", "/keys/k"};
     for (size_t s = 0; s < 3; s++) {
-        struct wire_scope q = { .scope = bytes_str(scopes[s]) };
+        struct wire_scope q = {.scope = bytes_str(scopes[s])};
         struct wr w = wr_of(e->body, sizeof e->body);
         struct wire_list_result res;
         struct bytes item;
@@ -460,8 +183,7 @@ static void definitions_list_and_limit(void **state)
             assert_int_equal(wire_role_definition_decode(item, &d), HSM_OK);
             assert_int_equal(d.builtin, n < 9);
             assert_int_equal(roles_granted(d.permissions, &granted), HSM_OK);
-            assert_true(granted ==
-                        (n < 9 ? builtin_role_at(n)->actions : ACTION_BIT(ACTION_RNG)));
+            assert_true(granted == (n < 9 ? builtin_role_at(n)->actions : ACTION_BIT(ACTION_RNG)));
             if (n == 9 + 7)
                 assert_true(bytes_eq_str(d.role_name, "renamed"));
             n++;
@@ -475,8 +197,8 @@ static void definitions_list_and_limit(void **state)
 static void assignment_forms(void **state)
 {
     struct env *e = *state;
-    static const char *const ids[] = { (ID USER_ROLE), ("/" ID USER_ROLE), USER_ROLE,
-                                       ("/keys/k/providers/x/roleDefinitions/" USER_ROLE) };
+    static const char *const ids[] = {(ID USER_ROLE), ("/" ID USER_ROLE), USER_ROLE,
+                                      ("/keys/k/providers/x/roleDefinitions/" USER_ROLE)};
     char guid[37];
     for (unsigned i = 0; i < 4; i++) {
         char scope[16];
@@ -492,8 +214,12 @@ static void assignment_forms(void **state)
         commit(e);
         assert_true(may(e, ALICE, ACTION_KEYS_SIGN, scope));
     }
-    static const char *const bad_ids[] = { "", "x", ID "x", "roleDefinitions" USER_ROLE,
-                                           ID USER_ROLE "/", "roleAssignments/" USER_ROLE };
+    static const char *const bad_ids[] = {"",
+                                          "x",
+                                          ID "x",
+                                          "roleDefinitions" USER_ROLE,
+                                          ID USER_ROLE "/",
+                                          "roleAssignments/" USER_ROLE};
     guid_text(guid, 9);
     for (size_t i = 0; i < sizeof bad_ids / sizeof bad_ids[0]; i++)
         assert_int_equal(assign_as(e, "/", guid, BOB, bad_ids[i]), HSM_E_BAD_PARAMETER);
@@ -516,10 +242,10 @@ static void assignments_are_unique(void **state)
     assert_detail(e, assign_as(e, "/keys", guid, BOB, "nonsense"), HSM_E_ROLE_ASSIGNMENT_EXISTS,
                   "The role assignment already exists.");
     guid_text(guid, 2);
-    assert_detail(e, assign_as(e, "//", guid, ALICE, "/" ID USER_ROLE),
-                  HSM_E_MATCHING_ROLE_ASSIGNMENT,
-                  "Role assignment '99999999-0000-4000-8000-000000000001' already adds role '" ID
-                  USER_ROLE "' to principal '" ALICE "' in scope '/'.");
+    assert_detail(
+        e, assign_as(e, "//", guid, ALICE, "/" ID USER_ROLE), HSM_E_MATCHING_ROLE_ASSIGNMENT,
+        "Role assignment '99999999-0000-4000-8000-000000000001' already adds role '" ID USER_ROLE
+        "' to principal '" ALICE "' in scope '/'.");
     assign(e, 2, "/keys/Key", ALICE, USER_ROLE);
     guid_text(guid, 3);
     assert_int_equal(assign_as(e, "/keys/kEY", guid, ALICE, USER_ROLE),
@@ -544,19 +270,19 @@ static void lists_by_scope_and_filter(void **state)
         const char *principal;
         const char *want;
     } cases[] = {
-        { "/", ROLE_FILTER_NONE, "", "125" },
-        { "/keys", ROLE_FILTER_NONE, "", "2" },
-        { "/keys/k", ROLE_FILTER_NONE, "", "36" },
-        { "/keys/none", ROLE_FILTER_NONE, "", "" },
-        { "/", ROLE_FILTER_AT_SCOPE, "", "15" },
-        { "/keys", ROLE_FILTER_AT_SCOPE, "", "125" },
-        { "/keys/k", ROLE_FILTER_AT_SCOPE, "", "12356" },
-        { "/", ROLE_FILTER_PRINCIPAL, ALICE, "1234" },
-        { "/keys", ROLE_FILTER_PRINCIPAL, ALICE, "12" },
-        { "/keys/k", ROLE_FILTER_PRINCIPAL, ALICE, "123" },
-        { "/", ROLE_FILTER_PRINCIPAL, "BBBBBBBB-0000-4000-8000-000000000002", "56" },
-        { "/", ROLE_FILTER_PRINCIPAL, NOBODY, "" },
-        { "/", ROLE_FILTER_PRINCIPAL, "", "" },
+        {"/", ROLE_FILTER_NONE, "", "125"},
+        {"/keys", ROLE_FILTER_NONE, "", "2"},
+        {"/keys/k", ROLE_FILTER_NONE, "", "36"},
+        {"/keys/none", ROLE_FILTER_NONE, "", ""},
+        {"/", ROLE_FILTER_AT_SCOPE, "", "15"},
+        {"/keys", ROLE_FILTER_AT_SCOPE, "", "125"},
+        {"/keys/k", ROLE_FILTER_AT_SCOPE, "", "12356"},
+        {"/", ROLE_FILTER_PRINCIPAL, ALICE, "1234"},
+        {"/keys", ROLE_FILTER_PRINCIPAL, ALICE, "12"},
+        {"/keys/k", ROLE_FILTER_PRINCIPAL, ALICE, "123"},
+        {"/", ROLE_FILTER_PRINCIPAL, "BBBBBBBB-0000-4000-8000-000000000002", "56"},
+        {"/", ROLE_FILTER_PRINCIPAL, NOBODY, ""},
+        {"/", ROLE_FILTER_PRINCIPAL, "", ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char got[16];
@@ -564,7 +290,7 @@ static void lists_by_scope_and_filter(void **state)
         if (strcmp(got, cases[i].want) != 0)
             fail_msg("case %zu: %s instead of %s", i, got, cases[i].want);
     }
-    struct wire_scope q = { .scope = bytes_str("/"), .filter = 9 };
+    struct wire_scope q = {.scope = bytes_str("/"), .filter = 9};
     struct wr w = wr_of(e->body, sizeof e->body);
     wire_scope_put(&w, &q);
     assert_int_equal(call(e, roles_handle_assignment_list, w.n), HSM_E_BAD_PARAMETER);
@@ -582,7 +308,7 @@ static void get_and_delete_respect_the_scope(void **state)
                      HSM_E_ROLE_ASSIGNMENT_NOT_FOUND);
     assert_int_equal(by_ref(e, roles_handle_assignment_get, "/", "nonsense"),
                      HSM_E_ROLE_ASSIGNMENT_NOT_FOUND);
-    static const char *const elsewhere[] = { "/", "/keys", "/keys/other" };
+    static const char *const elsewhere[] = {"/", "/keys", "/keys/other"};
     for (size_t i = 0; i < 3; i++)
         assert_detail(e, unassign(e, 1, elsewhere[i]), HSM_E_ROLE_ASSIGNMENT_NOT_FOUND,
                       "Requested role assignment not found");
@@ -643,8 +369,8 @@ static void records_are_judged(void **state)
     uint8_t buf[512];
     struct uuid guid;
     struct wr w = wr_of(buf, sizeof buf);
-    struct scope root = { .kind = SCOPE_ROOT };
-    struct identity alice = { .oid = ALICE };
+    struct scope root = {.kind = SCOPE_ROOT};
+    struct identity alice = {.oid = ALICE};
     assert_int_equal(roles_admin_assignment(bytes_str("not a guid"), &guid, &w),
                      HSM_E_BAD_PARAMETER);
     assert_int_equal(
@@ -661,18 +387,18 @@ static void records_are_judged(void **state)
     assert_int_equal(roles_apply_assignment(e->b.roles, wr_view(&w), true), HSM_OK);
     assert_false(roles_may(e->b.roles, &alice, ACTION_SD_DOWNLOAD, &root));
 
-    struct wire_role_assignment bad = { .principal = bytes_str(ALICE), .scope = bytes_str("/x") };
+    struct wire_role_assignment bad = {.principal = bytes_str(ALICE), .scope = bytes_str("/x")};
     w = wr_of(buf, sizeof buf);
     wire_role_assignment_put(&w, &bad);
     assert_int_equal(roles_apply_assignment(e->b.roles, wr_view(&w), false), HSM_E_CORRUPT);
     /* no record can redefine a built-in role */
-    struct wire_role_definition d = { .guid = *builtin_role_administrator() };
+    struct wire_role_definition d = {.guid = *builtin_role_administrator()};
     w = wr_of(buf, sizeof buf);
     wire_role_definition_put(&w, &d);
     assert_int_equal(roles_apply_definition(e->b.roles, wr_view(&w), false), HSM_E_CORRUPT);
     /* an assignment that is loaded before its definition */
     assign(e, 1, "/", ALICE, USER_ROLE);
-    struct wire_role_assignment early = { .principal = bytes_str(BOB), .scope = bytes_str("/") };
+    struct wire_role_assignment early = {.principal = bytes_str(BOB), .scope = bytes_str("/")};
     assert_int_equal(uuid_parse(bytes_str(CUSTOM_1), &early.role), HSM_OK);
     early.guid = early.role;
     w = wr_of(buf, sizeof buf);
@@ -689,9 +415,8 @@ static void truncated_requests(void **state)
 {
     struct env *e = *state;
     static const handler_fn handlers[] = {
-        roles_handle_definition_list,   roles_handle_definition_get,
-        roles_handle_definition_put,    roles_handle_definition_delete,
-        roles_handle_assignment_list,   roles_handle_assignment_get,
+        roles_handle_definition_list,   roles_handle_definition_get,    roles_handle_definition_put,
+        roles_handle_definition_delete, roles_handle_assignment_list,   roles_handle_assignment_get,
         roles_handle_assignment_put,    roles_handle_assignment_delete,
     };
     for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {

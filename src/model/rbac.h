@@ -13,12 +13,12 @@ enum data_action {
 #define A(name, text) ACTION_##name,
     DATA_ACTIONS(A)
 #undef A
-        ACTION__COUNT
+    ACTION__COUNT
 };
 typedef uint64_t action_set; /* bit = enum data_action */
 _Static_assert(ACTION__COUNT <= 64, "action_set is 64 bits wide");
-#define ACTION_BIT(a)       ((action_set)1 << (a))
-#define DATA_ACTION_PREFIX  "Microsoft.KeyVault/managedHsm/"
+#define ACTION_BIT(a)      ((action_set)1 << (a))
+#define DATA_ACTION_PREFIX "Microsoft.KeyVault/managedHsm/"
 
 /* Full string "Microsoft.KeyVault/managedHsm/keys/create". Static. */
 const char *data_action_name(enum data_action a);
@@ -36,7 +36,11 @@ const struct builtin_role *builtin_role_find(const struct uuid *guid);
 /* Guid of Managed HSM Administrator, the role that must never be without a holder at "/". */
 const struct uuid *builtin_role_administrator(void);
 
-enum scope_kind { SCOPE_ROOT, SCOPE_KEYS, SCOPE_KEY };
+enum scope_kind {
+    SCOPE_ROOT,
+    SCOPE_KEYS,
+    SCOPE_KEY
+};
 struct scope {
     enum scope_kind kind;
     struct bytes key; /* SCOPE_KEY: name as written; compared ASCII case-insensitively */

@@ -13,15 +13,15 @@ static const struct {
     const char *name;
     const char *guid;
 } columns[] = {
-    { "Managed HSM Administrator", "a290e904-7015-4bba-90c8-60543313cdb4" },
-    { "Managed HSM Crypto Officer", "515eb02d-2335-4d2d-92f2-b1cbdf9c3778" },
-    { "Managed HSM Crypto User", "21dbd100-6940-42c2-9190-5d6cb909625b" },
-    { "Managed HSM Policy Administrator", "4bd23610-cdcf-4971-bdee-bdc562cc28e4" },
-    { "Managed HSM Crypto Auditor", "2c18b078-7c48-4d3a-af88-5a3a1b3f82b3" },
-    { "Managed HSM Crypto Service Encryption User", "33413926-3206-4cdd-b39a-83574fe37a17" },
-    { "Managed HSM Crypto Service Release User", "21dbd100-6940-42c2-9190-5d6cb909625c" },
-    { "Managed HSM Backup User", "7b127d3c-77bd-4e3e-bbe0-dbb8971fa7f8" },
-    { "Managed HSM Restore", "6efe6056-5259-49d2-8b3d-d3d73544b20b" },
+    {"Managed HSM Administrator", "a290e904-7015-4bba-90c8-60543313cdb4"},
+    {"Managed HSM Crypto Officer", "515eb02d-2335-4d2d-92f2-b1cbdf9c3778"},
+    {"Managed HSM Crypto User", "21dbd100-6940-42c2-9190-5d6cb909625b"},
+    {"Managed HSM Policy Administrator", "4bd23610-cdcf-4971-bdee-bdc562cc28e4"},
+    {"Managed HSM Crypto Auditor", "2c18b078-7c48-4d3a-af88-5a3a1b3f82b3"},
+    {"Managed HSM Crypto Service Encryption User", "33413926-3206-4cdd-b39a-83574fe37a17"},
+    {"Managed HSM Crypto Service Release User", "21dbd100-6940-42c2-9190-5d6cb909625c"},
+    {"Managed HSM Backup User", "7b127d3c-77bd-4e3e-bbe0-dbb8971fa7f8"},
+    {"Managed HSM Restore", "6efe6056-5259-49d2-8b3d-d3d73544b20b"},
 };
 #define COLUMNS (sizeof columns / sizeof columns[0])
 
@@ -29,47 +29,47 @@ static const struct {
     const char *action; /* behind the prefix */
     const char *cells;  /* one per column */
 } matrix[] = {
-    { "securitydomain/download/action", "X........" },
-    { "securitydomain/download/read", "X........" },
-    { "securitydomain/upload/action", "X........" },
-    { "securitydomain/upload/read", "X........" },
-    { "securitydomain/transferkey/read", "X........" },
-    { "settings/read/action", "X........" },
-    { "settings/write/action", "X........" },
-    { "backup/start/action", "X......X." },
-    { "backup/status/action", "X......X." },
-    { "restore/start/action", "X.......X" },
-    { "restore/status/action", "X.......X" },
-    { "roleAssignments/read/action", "XXXXX...." },
-    { "roleAssignments/write/action", "XX.X....." },
-    { "roleAssignments/delete/action", "XX.X....." },
-    { "roleDefinitions/read/action", "XXXXX...." },
-    { "roleDefinitions/write/action", "XX.X....." },
-    { "roleDefinitions/delete/action", "XX.X....." },
-    { "keys/read/action", "..X.XX..." },
-    { "keys/write/action", "..X......" },
-    { "keys/create", "..X......" },
-    { "keys/delete", "..X......" },
-    { "keys/rotate/action", "..X......" },
-    { "keys/import/action", "..X......" },
-    { "keys/release/action", "..X...X.." },
-    { "keys/backup/action", "..X....X." },
-    { "keys/restore/action", "..X.....X" },
-    { "keys/export/action", ".X......." },
-    { "keys/deletedKeys/read/action", ".X..X...." },
-    { "keys/deletedKeys/recover/action", ".X......." },
-    { "keys/deletedKeys/delete", ".X......." },
-    { "keys/encrypt/action", "..X......" },
-    { "keys/decrypt/action", "..X......" },
-    { "keys/wrap/action", "..X..X..." },
-    { "keys/unwrap/action", "..X..X..." },
-    { "keys/sign/action", "..X......" },
-    { "keys/verify/action", "..X......" },
-    { "keys/derive/action", "..X......" },
-    { "rng/action", "..X......" },
-    { "ekm/read", "........." },
-    { "ekm/write", "........." },
-    { "ekm/delete", "........." },
+    {"securitydomain/download/action", "X........"},
+    {"securitydomain/download/read", "X........"},
+    {"securitydomain/upload/action", "X........"},
+    {"securitydomain/upload/read", "X........"},
+    {"securitydomain/transferkey/read", "X........"},
+    {"settings/read/action", "X........"},
+    {"settings/write/action", "X........"},
+    {"backup/start/action", "X......X."},
+    {"backup/status/action", "X......X."},
+    {"restore/start/action", "X.......X"},
+    {"restore/status/action", "X.......X"},
+    {"roleAssignments/read/action", "XXXXX...."},
+    {"roleAssignments/write/action", "XX.X....."},
+    {"roleAssignments/delete/action", "XX.X....."},
+    {"roleDefinitions/read/action", "XXXXX...."},
+    {"roleDefinitions/write/action", "XX.X....."},
+    {"roleDefinitions/delete/action", "XX.X....."},
+    {"keys/read/action", "..X.XX..."},
+    {"keys/write/action", "..X......"},
+    {"keys/create", "..X......"},
+    {"keys/delete", "..X......"},
+    {"keys/rotate/action", "..X......"},
+    {"keys/import/action", "..X......"},
+    {"keys/release/action", "..X...X.."},
+    {"keys/backup/action", "..X....X."},
+    {"keys/restore/action", "..X.....X"},
+    {"keys/export/action", ".X......."},
+    {"keys/deletedKeys/read/action", ".X..X...."},
+    {"keys/deletedKeys/recover/action", ".X......."},
+    {"keys/deletedKeys/delete", ".X......."},
+    {"keys/encrypt/action", "..X......"},
+    {"keys/decrypt/action", "..X......"},
+    {"keys/wrap/action", "..X..X..."},
+    {"keys/unwrap/action", "..X..X..."},
+    {"keys/sign/action", "..X......"},
+    {"keys/verify/action", "..X......"},
+    {"keys/derive/action", "..X......"},
+    {"rng/action", "..X......"},
+    {"ekm/read", "........."},
+    {"ekm/write", "........."},
+    {"ekm/delete", "........."},
 };
 #define ROWS (sizeof matrix / sizeof matrix[0])
 
@@ -108,10 +108,15 @@ static void list_order(void **state)
 {
     (void)state;
     static const char *const order[] = {
-        "Managed HSM Backup User", "Managed HSM Crypto Service Encryption User",
-        "Managed HSM Crypto Service Release User", "Managed HSM Crypto Auditor",
-        "Managed HSM Policy Administrator", "Managed HSM Crypto User",
-        "Managed HSM Crypto Officer", "Managed HSM Administrator", "Managed HSM Restore",
+        "Managed HSM Backup User",
+        "Managed HSM Crypto Service Encryption User",
+        "Managed HSM Crypto Service Release User",
+        "Managed HSM Crypto Auditor",
+        "Managed HSM Policy Administrator",
+        "Managed HSM Crypto User",
+        "Managed HSM Crypto Officer",
+        "Managed HSM Administrator",
+        "Managed HSM Restore",
     };
     unsigned i = 0;
     for (; builtin_role_at(i) != NULL; i++) {
@@ -129,9 +134,14 @@ static void action_names(void **state)
 {
     (void)state;
     static const char *const unknown[] = {
-        "", "keys/create", "Microsoft.KeyVault/managedHsm/", "Microsoft.KeyVault/managedHsm/*",
-        "Microsoft.KeyVault/managedHsm/keys/*", "Microsoft.KeyVault/managedHsm/keys/create/action",
-        "Microsoft.KeyVault/managedHsm/keys/creat", "Microsoft.KeyVault/vaults/keys/create",
+        "",
+        "keys/create",
+        "Microsoft.KeyVault/managedHsm/",
+        "Microsoft.KeyVault/managedHsm/*",
+        "Microsoft.KeyVault/managedHsm/keys/*",
+        "Microsoft.KeyVault/managedHsm/keys/create/action",
+        "Microsoft.KeyVault/managedHsm/keys/creat",
+        "Microsoft.KeyVault/vaults/keys/create",
     };
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
         assert_int_equal(data_action_bit(bytes_str(unknown[i])), 0);
@@ -140,7 +150,7 @@ static void action_names(void **state)
                     ACTION_BIT(a));
     assert_true(data_action_bit(bytes_str("microsoft.keyvault/MANAGEDHSM/Keys/Create")) ==
                 ACTION_BIT(ACTION_KEYS_CREATE));
-    struct uuid none = { { 0 } };
+    struct uuid none = {{0}};
     assert_null(builtin_role_find(&none));
 }
 
@@ -151,12 +161,25 @@ static void scopes_parse(void **state)
         const char *text;
         const char *canonical; /* NULL: refused */
     } cases[] = {
-        { "", "/" }, { "/", "/" }, { "///", "/" }, { "keys", "/keys" }, { "/keys", "/keys" },
-        { "//keys//", "/keys" }, { "/keys/a", "/keys/a" }, { "keys/My-Key1", "/keys/My-Key1" },
-        { "/keys//k/", "/keys/k" },
-        { "/key", NULL }, { "/keys/a/b", NULL }, { "/keys/a b", NULL }, { "/keys/a_b", NULL },
-        { "/keys/..", NULL }, { "/deletedkeys", NULL }, { "/a/keys", NULL }, { "/keys/%41", NULL },
-        { "\\keys", NULL }, { " /", NULL },
+        {"", "/"},
+        {"/", "/"},
+        {"///", "/"},
+        {"keys", "/keys"},
+        {"/keys", "/keys"},
+        {"//keys//", "/keys"},
+        {"/keys/a", "/keys/a"},
+        {"keys/My-Key1", "/keys/My-Key1"},
+        {"/keys//k/", "/keys/k"},
+        {"/key", NULL},
+        {"/keys/a/b", NULL},
+        {"/keys/a b", NULL},
+        {"/keys/a_b", NULL},
+        {"/keys/..", NULL},
+        {"/deletedkeys", NULL},
+        {"/a/keys", NULL},
+        {"/keys/%41", NULL},
+        {"\\keys", NULL},
+        {" /", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct scope s;
@@ -185,10 +208,10 @@ static void scopes_parse(void **state)
 static void scopes_cover(void **state)
 {
     (void)state;
-    static const char *const text[] = { "/", "/keys", "/keys/a", "/keys/A", "/keys/ab" };
+    static const char *const text[] = {"/", "/keys", "/keys/a", "/keys/A", "/keys/ab"};
     /* [assignment][request] */
-    static const char *const covers[] = { "11111", "01111", "00110", "00110", "00001" };
-    static const char *const equal[] = { "10000", "01000", "00110", "00110", "00001" };
+    static const char *const covers[] = {"11111", "01111", "00110", "00110", "00001"};
+    static const char *const equal[] = {"10000", "01000", "00110", "00110", "00001"};
     for (size_t a = 0; a < 5; a++) {
         for (size_t b = 0; b < 5; b++) {
             struct scope x;
@@ -204,8 +227,8 @@ static void scopes_cover(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matrix_holds),  cmocka_unit_test(list_order),
-        cmocka_unit_test(action_names),  cmocka_unit_test(scopes_parse),
+        cmocka_unit_test(matrix_holds), cmocka_unit_test(list_order),
+        cmocka_unit_test(action_names), cmocka_unit_test(scopes_parse),
         cmocka_unit_test(scopes_cover),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
