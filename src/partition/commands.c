@@ -186,6 +186,8 @@ static void fabric_args(const struct installation *in, int ready_fd, struct proc
     process_args_add(a, "managedhsm.localhost:%u", c->port);
     process_args_add(a, "--pool");
     process_args_add(a, "%s", c->name);
+    process_args_add(a, "--region");
+    process_args_add(a, "%s", c->region);
     process_args_add(a, "--ready-fd");
     process_args_add(a, "%d", ready_fd);
 }
