@@ -465,7 +465,7 @@ hsm_err control_load(struct control *c, struct store *store, uint64_t audit_seq,
         struct wr w = wr_of(c->buf, RING_FRAME_MAX);
         struct wire_audit_resume m = {
             .seq = audit_seq,
-            .hash = bytes_of(audit_hash, 32),
+            .hash = bytes_of(audit_hash, audit_seq == 0 ? 0 : 32),
         };
         wire_audit_resume_put(&w, &m);
         err = send_now(c, CTL_AUDIT_RESUME, &w);
