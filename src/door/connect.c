@@ -70,7 +70,7 @@ hsm_err connect_parse(struct bytes in, char host[256], uint16_t *ret_port, size_
     if (end == NULL)
         return in.n >= CONNECT_HEAD_MAX ? HSM_E_HEADERS_TOO_LARGE : HSM_E_AGAIN;
     size_t used = (size_t)(end - in.p) + 4;
-    struct rd r = { .p = in.p, .n = used - 2 };
+    struct rd r = {.p = in.p, .n = used - 2};
     TRY(next_line(&r, &line));
     TRY(request_line(line, name, &port));
     while (r.n > 0) {

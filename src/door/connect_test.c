@@ -15,34 +15,35 @@ struct row {
 };
 
 static const struct row rows[] = {
-    { "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", HSM_OK, "a.example", 443, 0 },
-    { "CONNECT a.example:443 HTTP/1.0\r\n\r\n", HSM_OK, "a.example", 443, 0 },
-    { "CONNECT Pool.ManagedHSM.localhost:8443 HTTP/1.1\r\nX-a: \tb\r\nProxy-Connection: c\r\n\r\nxyz",
-      HSM_OK, "pool.managedhsm.localhost", 8443, 3 },
-    { "CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n", HSM_OK, "127.0.0.1", 1, 0 },
-    { "", HSM_E_AGAIN, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\n", HSM_E_AGAIN, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA: b\r\n\r", HSM_E_AGAIN, NULL, 0, 0 },
-    { "CONNECT a:1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:0 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:65536 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT :1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT u@a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/2.0\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.2\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1  HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT  a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\nA: b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\n: b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA : b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA: b\r\n c\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA: \rb\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "CONNECT a:1 HTTP/1.1\r\nA: \x01\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "GET / HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "connect a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
-    { "\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0 },
+    {"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", HSM_OK, "a.example", 443, 0},
+    {"CONNECT a.example:443 HTTP/1.0\r\n\r\n", HSM_OK, "a.example", 443, 0},
+    {"CONNECT Pool.ManagedHSM.localhost:8443 HTTP/1.1\r\nX-a: \tb\r\nProxy-Connection: "
+     "c\r\n\r\nxyz",
+     HSM_OK, "pool.managedhsm.localhost", 8443, 3},
+    {"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n", HSM_OK, "127.0.0.1", 1, 0},
+    {"", HSM_E_AGAIN, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\n", HSM_E_AGAIN, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA: b\r\n\r", HSM_E_AGAIN, NULL, 0, 0},
+    {"CONNECT a:1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:0 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:65536 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT :1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT u@a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/2.0\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.2\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1  HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT  a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\nA: b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\n: b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA : b\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA: b\r\n c\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA: \rb\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"CONNECT a:1 HTTP/1.1\r\nA: \x01\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"GET / HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"connect a:1 HTTP/1.1\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
+    {"\r\n\r\n", HSM_E_MALFORMED, NULL, 0, 0},
 };
 
 static void test_rows(void **state)
@@ -128,9 +129,11 @@ static void test_first_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),  cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_truncations_and_flips),
-        cmocka_unit_test(test_bound), cmocka_unit_test(test_first_kind),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_first_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ struct backend *door_find(const struct door *d, const char *host)
 hsm_err door_add_route(struct door *d, const char *pattern, const char *name)
 {
     struct backend *b = backend_find(d, name);
-    struct route r = { .b = b };
+    struct route r = {.b = b};
 
     if (b == NULL)
         return HSM_E_NOT_FOUND;
@@ -145,9 +145,9 @@ static int link_send(const struct link *l, int fd)
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec v = { .iov_base = &byte, .iov_len = 1 };
-    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control,
-                        .msg_controllen = sizeof(control) };
+    struct iovec v = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     memset(&control, 0, sizeof(control));
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
     h->cmsg_level = SOL_SOCKET;
@@ -179,7 +179,7 @@ bool backend_give(struct backend *b, int fd)
 
 static bool is_own_user(int fd)
 {
-    struct ucred cred = { 0 };
+    struct ucred cred = {0};
     socklen_t n = sizeof(cred);
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 &&
            (cred.uid == geteuid() || cred.uid == 0);
@@ -224,7 +224,7 @@ static void on_backend(uv_poll_t *h, int status, int events)
 
 static int backend_socket(const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct stat st;
 
     memcpy(a.sun_path, path, strlen(path) + 1);
@@ -306,7 +306,7 @@ static void on_listen(uv_poll_t *h, int status, int events)
 
     (void)events;
     for (int i = 0; i < ACCEPTS_MAX && status == 0; i++) {
-        struct sockaddr_storage peer = { 0 };
+        struct sockaddr_storage peer = {0};
         socklen_t n = sizeof(peer);
         if (d->stats.visitors >= d->cfg.visitors_max) {
             listeners_pause(d, 0);
@@ -327,7 +327,7 @@ static void on_listen(uv_poll_t *h, int status, int events)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage a = { 0 };
+    struct sockaddr_storage a = {0};
     struct sockaddr_in in;
     socklen_t n = sizeof(a);
 
@@ -363,10 +363,10 @@ hsm_err door_listen_fd(struct door *d, int fd, uint16_t *ret_port)
 static int listen_on(int family, uint16_t port)
 {
     const int one = 1;
-    struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port),
-                               .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct sockaddr_in a4 = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 a6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     const void *a = family == AF_INET ? (const void *)&a4 : (const void *)&a6;
     socklen_t n = family == AF_INET ? sizeof(a4) : sizeof(a6);
 

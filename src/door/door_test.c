@@ -34,8 +34,8 @@ static struct {
     struct door_config cfg;
     struct door_stats stats;
 } t;
-static struct backend_kit fabric = { .name = "fabric" }, pool = { .name = "pool" },
-                          other = { .name = "other" };
+static struct backend_kit fabric = {.name = "fabric"}, pool = {.name = "pool"},
+                          other = {.name = "other"};
 static struct kit_client c;
 
 static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
@@ -55,9 +55,9 @@ static void on_door_closed(void *ctx)
 static void backend_up_fn(void *arg)
 {
     struct backend_kit *b = arg;
-    const struct http_server_config cfg = { .tls = b->tls, .body_max = 1000 };
-    const struct http_server_handlers h = { .ctx = b, .request = on_request,
-                                            .door_closed = on_door_closed };
+    const struct http_server_config cfg = {.tls = b->tls, .body_max = 1000};
+    const struct http_server_handlers h = {
+        .ctx = b, .request = on_request, .door_closed = on_door_closed};
     HSM_ASSERT(http_server_new(&b->k.loop, &cfg, &h, &b->s) == HSM_OK);
     for (unsigned i = 0; i < b->links; i++) {
         int fd = door_connect(b->path);
@@ -129,8 +129,8 @@ static int setup(void **state)
     kit_path(pool.path, t.dir, "pool.sock");
     kit_path(other.path, t.dir, "other.sock");
     t.tls = kit_tls(t.dir);
-    t.cfg = (struct door_config){ .hello_timeout_ms = 500, .backend_wait_ms = 400,
-                                  .visitors_max = 8 };
+    t.cfg =
+        (struct door_config){.hello_timeout_ms = 500, .backend_wait_ms = 400, .visitors_max = 8};
     kit_loop_start(&t.k);
     kit_call(&t.k, door_up_fn, NULL);
     backend_up(&fabric, 1);
@@ -197,11 +197,15 @@ static void test_server_names(void **state)
     static const struct {
         const char *sni, *name;
     } rows[] = {
-        { "p1.managedhsm.localhost", "pool" },   { "P1.ManagedHSM.localhost", "pool" },
-        { "a.b.managedhsm.localhost", "pool" },  { "management.azure.com", "fabric" },
-        { "managedhsm.localhost", "fabric" },    { "unknown.example", "fabric" },
-        { "exact.two.managedhsm.localhost", "fabric" },
-        { "localhost", "fabric" },               { NULL, "fabric" },
+        {"p1.managedhsm.localhost", "pool"},
+        {"P1.ManagedHSM.localhost", "pool"},
+        {"a.b.managedhsm.localhost", "pool"},
+        {"management.azure.com", "fabric"},
+        {"managedhsm.localhost", "fabric"},
+        {"unknown.example", "fabric"},
+        {"exact.two.managedhsm.localhost", "fabric"},
+        {"localhost", "fabric"},
+        {NULL, "fabric"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -237,7 +241,7 @@ static void test_hello_in_pieces(void **state)
     SSL *ssl = SSL_new(c.ctx);
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     SSL_set_bio(ssl, in, out);
-    SSL_set_tlsext_host_name(ssl, "p1.managedhsm.localhost");
+    kit_server_name(ssl, "p1.managedhsm.localhost");
     assert_int_equal(SSL_connect(ssl), -1);
     int n = BIO_read(out, hello, sizeof(hello));
     assert_true(n > 100);
@@ -269,13 +273,13 @@ static void test_connect_allowed(void **state)
     static const struct {
         const char *authority, *sni, *name;
     } rows[] = {
-        { "p1.managedhsm.localhost:8443", "p1.managedhsm.localhost", "pool" },
-        { "p1.managedhsm.localhost:443", NULL, "pool" },
-        { "p1.managedhsm.localhost:443", "unknown.example", "pool" },
-        { "management.azure.com:443", "p1.managedhsm.localhost", "pool" },
-        { "localhost:8443", NULL, "fabric" },
-        { "127.0.0.1:8443", NULL, "fabric" },
-        { "[::1]:8443", NULL, "fabric" },
+        {"p1.managedhsm.localhost:8443", "p1.managedhsm.localhost", "pool"},
+        {"p1.managedhsm.localhost:443", NULL, "pool"},
+        {"p1.managedhsm.localhost:443", "unknown.example", "pool"},
+        {"management.azure.com:443", "p1.managedhsm.localhost", "pool"},
+        {"localhost:8443", NULL, "fabric"},
+        {"127.0.0.1:8443", NULL, "fabric"},
+        {"[::1]:8443", NULL, "fabric"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -340,7 +344,7 @@ static void test_not_tls(void **state)
 
 static void test_slow(void **state)
 {
-    static const char *const starts[] = { "", "CONN", "CONNECT local", "\x16\x03\x01\x02" };
+    static const char *const starts[] = {"", "CONN", "CONNECT local", "\x16\x03\x01\x02"};
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         again();
@@ -421,7 +425,7 @@ static void test_dead_link(void **state)
     for (int i = 0; i < 9; i++) {
         again();
         /* every third turn goes to the stuck one and is not answered */
-        struct timeval limit = { .tv_usec = 200000 };
+        struct timeval limit = {.tv_usec = 200000};
         setsockopt(c.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
         lost += !kit_handshake(&c, "x.two.managedhsm.localhost", 0);
     }
@@ -475,7 +479,7 @@ static void test_program(void **state)
     close(ready[1]);
     assert_true(read(ready[0], line, sizeof(line) - 1) > 1);
     close(ready[0]);
-    struct backend_kit only = { .name = "only" };
+    struct backend_kit only = {.name = "only"};
     memcpy(only.path, path, sizeof(only.path));
     backend_up(&only, 1);
     kit_close(&c);
@@ -498,11 +502,20 @@ static void test_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_server_names),    CASE(test_many),         CASE(test_hello_in_pieces),
-        CASE(test_connect_allowed), CASE(test_connect_in_pieces),
-        CASE(test_connect_refused), CASE(test_not_tls),      CASE(test_slow),
-        CASE(test_crowd),           CASE(test_no_backend),   CASE(test_late_backend),
-        CASE(test_dead_link),       CASE(test_socket_mode),  CASE(test_program),
+        CASE(test_server_names),
+        CASE(test_many),
+        CASE(test_hello_in_pieces),
+        CASE(test_connect_allowed),
+        CASE(test_connect_in_pieces),
+        CASE(test_connect_refused),
+        CASE(test_not_tls),
+        CASE(test_slow),
+        CASE(test_crowd),
+        CASE(test_no_backend),
+        CASE(test_late_backend),
+        CASE(test_dead_link),
+        CASE(test_socket_mode),
+        CASE(test_program),
     };
     log_init("door_test", LOG_ERROR_L);
     return cmocka_run_group_tests(tests, setup, teardown);

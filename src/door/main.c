@@ -65,13 +65,20 @@ static bool add_pair(struct program *p, char *arg, bool is_route)
     if (eq == NULL)
         return false;
     *eq = 0;
-    hsm_err e = is_route ? door_add_route(p->door, arg, eq + 1)
-                         : door_add_backend(p->door, arg, eq + 1);
+    hsm_err e =
+        is_route ? door_add_route(p->door, arg, eq + 1) : door_add_backend(p->door, arg, eq + 1);
     *eq = '=';
     return e == HSM_OK;
 }
 
-enum option_id { OPT_BACKEND = 1, OPT_ROUTE, OPT_DEFAULT, OPT_LISTEN, OPT_LISTEN_FD, OPT_READY_FD };
+enum option_id {
+    OPT_BACKEND = 1,
+    OPT_ROUTE,
+    OPT_DEFAULT,
+    OPT_LISTEN,
+    OPT_LISTEN_FD,
+    OPT_READY_FD
+};
 
 static bool take_option(struct program *p, int id, char *arg)
 {
@@ -102,13 +109,13 @@ static bool take_option(struct program *p, int id, char *arg)
 static bool take_options(struct program *p, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "backend", required_argument, NULL, OPT_BACKEND },
-        { "route", required_argument, NULL, OPT_ROUTE },
-        { "default", required_argument, NULL, OPT_DEFAULT },
-        { "listen", required_argument, NULL, OPT_LISTEN },
-        { "listen-fd", required_argument, NULL, OPT_LISTEN_FD },
-        { "ready-fd", required_argument, NULL, OPT_READY_FD },
-        { 0 },
+        {"backend", required_argument, NULL, OPT_BACKEND},
+        {"route", required_argument, NULL, OPT_ROUTE},
+        {"default", required_argument, NULL, OPT_DEFAULT},
+        {"listen", required_argument, NULL, OPT_LISTEN},
+        {"listen-fd", required_argument, NULL, OPT_LISTEN_FD},
+        {"ready-fd", required_argument, NULL, OPT_READY_FD},
+        {0},
     };
     for (int pass = OPT_BACKEND; pass <= OPT_READY_FD; pass++) {
         int id;
@@ -127,7 +134,7 @@ static bool take_options(struct program *p, int argc, char **argv)
 
 static void harden(void)
 {
-    const struct rlimit none = { 0, 0 };
+    const struct rlimit none = {0, 0};
     struct rlimit files;
 
     (void)!setrlimit(RLIMIT_CORE, &none);
@@ -162,8 +169,8 @@ static bool report(const struct program *p)
 
 int main(int argc, char **argv)
 {
-    static struct program p = { .ready_fd = -1 };
-    const struct door_config cfg = { 0 };
+    static struct program p = {.ready_fd = -1};
+    const struct door_config cfg = {0};
 
     log_init("keyhold-door", LOG_INFO_L);
     harden();

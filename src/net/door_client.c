@@ -9,7 +9,7 @@
 
 int door_connect(const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     size_t n = strlen(path);
     if (n == 0 || n >= sizeof(a.sun_path)) {
         errno = ENAMETOOLONG;

@@ -305,8 +305,7 @@ static void answered(struct conn *c)
     conn_deadline(c, c->s->cfg.idle_timeout_ms);
 }
 
-static void send_answer(struct conn *c, const struct answer_info *a, struct bytes body,
-                        bool secret)
+static void send_answer(struct conn *c, const struct answer_info *a, struct bytes body, bool secret)
 {
     struct http_server *s = c->s;
     size_t need = ANSWER_HEAD_MAX(a->headers.n) + body.n;
@@ -338,8 +337,8 @@ void conn_answer(struct conn *c, unsigned status, struct bytes headers, struct b
         .date = server_date(c->s),
         .body_n = body.n,
     };
-    bool bodyless = !answer_has_body(status) ||
-                    (c->state == CONN_WAITING && c->head.method == HTTP1_HEAD);
+    bool bodyless =
+        !answer_has_body(status) || (c->state == CONN_WAITING && c->head.method == HTTP1_HEAD);
 
     conn_move(c, CONN_WRITING);
     conn_deadline(c, c->s->cfg.write_timeout_ms);
@@ -384,8 +383,8 @@ static void conn_interest(struct conn *c)
         conn_close(c, false);
 }
 
-void http_respond(struct http_exchange *x, unsigned status, struct bytes headers,
-                  struct bytes body, bool secret)
+void http_respond(struct http_exchange *x, unsigned status, struct bytes headers, struct bytes body,
+                  bool secret)
 {
     struct conn *c = (struct conn *)x;
 

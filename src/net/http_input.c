@@ -165,7 +165,7 @@ static hsm_err body_place(struct conn *c)
         return HSM_OK;
     }
     c->body_n = 0;
-    c->chunks = (struct http1_chunks){ 0 };
+    c->chunks = (struct http1_chunks){0};
     if (c->head.chunked)
         return HSM_OK;
     /* what came with the head; it is less than the whole body, which is larger than `in` */
@@ -174,7 +174,8 @@ static hsm_err body_place(struct conn *c)
         have = want;
     if (!body_make_room(c, have))
         return HSM_E_NOMEM;
-    memcpy(c->body, c->in + c->req_end, have);
+    if (have > 0)
+        memcpy(c->body, c->in + c->req_end, have);
     c->body_n = have;
     c->req_end += have;
     return HSM_OK;
@@ -214,7 +215,7 @@ static hsm_err chunked_step(struct conn *c)
         return HSM_E_NOMEM;
     /* The decoder compares whole chunks with what is left, so it is shown the limit; it appends no
      * more than it reads, and for that there is room. */
-    struct wr w = { .p = c->body, .cap = c->limit, .n = c->body_n };
+    struct wr w = {.p = c->body, .cap = c->limit, .n = c->body_n};
     hsm_err e = http1_chunks_feed(&c->chunks, raw, &w, &used);
     HSM_ASSERT(w.n <= c->body_cap);
     c->body_n = w.n;

@@ -8,7 +8,7 @@
 
 enum conn_state {
     CONN_HANDSHAKE,
-    CONN_IDLE,    /* between requests, no byte of the next one */
+    CONN_IDLE, /* between requests, no byte of the next one */
     CONN_HEAD,
     CONN_BODY,
     CONN_WAITING, /* the request is with its handler */
@@ -30,31 +30,31 @@ struct conn {
     uv_poll_t poll;
     SSL *ssl;
     int fd;
-    int events;         /* what poll is started with */
-    uint64_t deadline;  /* loop time in ms */
+    int events;        /* what poll is started with */
+    uint64_t deadline; /* loop time in ms */
     enum conn_state state;
-    bool in_drive;      /* inside conn_drive(): it looks after what follows */
-    bool sock_ready;    /* the socket was reported readable and not read since */
-    bool want_write;    /* TLS cannot go on before the socket is writable */
-    bool kick;          /* more to do than fits one loop turn */
-    bool paused;        /* in is full of early bytes */
-    bool fresh;         /* no request so far */
-    bool trimmed;       /* idle buffers were given back */
-    bool closing;       /* close after the answer */
-    bool broken;        /* TLS failed: no close_notify */
+    bool in_drive;   /* inside conn_drive(): it looks after what follows */
+    bool sock_ready; /* the socket was reported readable and not read since */
+    bool want_write; /* TLS cannot go on before the socket is writable */
+    bool kick;       /* more to do than fits one loop turn */
+    bool paused;     /* in is full of early bytes */
+    bool fresh;      /* no request so far */
+    bool trimmed;    /* idle buffers were given back */
+    bool closing;    /* close after the answer */
+    bool broken;     /* TLS failed: no close_notify */
     bool handle_closed;
     bool client_is_v6;
-    bool in_place;      /* the body is in `in`, behind the head */
+    bool in_place; /* the body is in `in`, behind the head */
     bool out_secret;
     size_t linger_left;
 
     uint8_t *in; /* head, in-place body, early bytes: [in_off, in_n) is not consumed */
     size_t in_cap, in_off, in_n;
-    size_t scanned;  /* bytes from in_off that are known to hold no complete head */
-    size_t head_n;   /* length of the head at in_off */
-    size_t req_end;  /* end of the request in `in` */
-    size_t limit;    /* of the body */
-    uint8_t *body;   /* bodies that are not in place */
+    size_t scanned; /* bytes from in_off that are known to hold no complete head */
+    size_t head_n;  /* length of the head at in_off */
+    size_t req_end; /* end of the request in `in` */
+    size_t limit;   /* of the body */
+    uint8_t *body;  /* bodies that are not in place */
     size_t body_cap, body_n;
     struct http1_chunks chunks;
     uint8_t *out; /* not yet accepted by the socket: [out_off, out_n) */
@@ -91,9 +91,9 @@ struct http_server {
     unsigned handles_open; /* timer, prepare, check, feeds, connections */
     bool delivered;        /* requests since the last batch_end */
     bool timer_on, draining, stopping, stopped, freeing;
-    unsigned trimmed_n;    /* connections that gave buffers back since the last malloc_trim() */
-    uint64_t trim_at;      /* not before then */
-    uint64_t resume_at;    /* feeds rest until then (descriptor limit) */
+    unsigned trimmed_n; /* connections that gave buffers back since the last malloc_trim() */
+    uint64_t trim_at;   /* not before then */
+    uint64_t resume_at; /* feeds rest until then (descriptor limit) */
     uint64_t drain_at;
     void (*done)(void *ctx);
     void *done_ctx;
@@ -120,7 +120,7 @@ void conn_answer(struct conn *c, unsigned status, struct bytes headers, struct b
 size_t conn_tls_read(struct conn *c, uint8_t *p, size_t room);
 
 /* http_input.c: from bytes to requests. */
-void conn_input(struct conn *c);      /* read and parse until something is to be waited for */
+void conn_input(struct conn *c);       /* read and parse until something is to be waited for */
 void conn_input_early(struct conn *c); /* keep what comes while a request is with its handler */
 void conn_request_done(struct conn *c, bool secret);
 void conn_input_trim(struct conn *c); /* give buffers of an idle connection back */

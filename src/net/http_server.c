@@ -13,9 +13,9 @@
 #include "base/log.h"
 #include "net/http_internal.h"
 
-#define ACCEPTS_MAX 32 /* per wake-up */
-#define BACK_OFF_MS 100
-#define BACKLOG     1024
+#define ACCEPTS_MAX   32 /* per wake-up */
+#define BACK_OFF_MS   100
+#define BACKLOG       1024
 #define TRIM_AT_LEAST 64
 #define TRIM_EVERY_MS 5000
 
@@ -110,9 +110,9 @@ void server_timer_start(struct http_server *s)
     if (s->timer_on || s->stopping)
         return;
     const struct http_server_config *c = &s->cfg;
-    unsigned least = min_u(min_u(c->handshake_timeout_ms, c->head_timeout_ms),
-                           min_u(min_u(c->body_timeout_ms, c->idle_timeout_ms),
-                                 c->write_timeout_ms));
+    unsigned least =
+        min_u(min_u(c->handshake_timeout_ms, c->head_timeout_ms),
+              min_u(min_u(c->body_timeout_ms, c->idle_timeout_ms), c->write_timeout_ms));
     unsigned period = min_u(BACK_OFF_MS, least / 4 + 1);
     s->timer_on = uv_timer_start(&s->timer, on_timer, period, period) == 0;
 }
@@ -199,7 +199,7 @@ static bool make_room(struct http_server *s)
 
 hsm_err http_server_adopt(struct http_server *s, int fd)
 {
-    struct sockaddr_storage peer = { 0 };
+    struct sockaddr_storage peer = {0};
     socklen_t n = sizeof(peer);
 
     if (s->draining || s->freeing || !make_room(s)) {
@@ -271,7 +271,7 @@ static void on_listen(uv_poll_t *h, int status, int events)
         return;
     }
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        struct sockaddr_storage peer = { 0 };
+        struct sockaddr_storage peer = {0};
         socklen_t n = sizeof(peer);
         if (!make_room(s)) {
             feed_pause(f, 0);
@@ -302,9 +302,9 @@ static int door_receive(int door)
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec v = { .iov_base = byte, .iov_len = sizeof(byte) };
-    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control,
-                        .msg_controllen = sizeof(control) };
+    struct iovec v = {.iov_base = byte, .iov_len = sizeof(byte)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(door, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -1;
@@ -384,8 +384,8 @@ hsm_err http_server_from_door(struct http_server *s, int door_fd)
 static bool listen_address(const char *addr, uint16_t port, struct sockaddr_storage *ret,
                            socklen_t *ret_n)
 {
-    struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 
     if (inet_pton(AF_INET, addr, &a4.sin_addr) == 1) {
         memcpy(ret, &a4, sizeof(a4));
@@ -420,7 +420,7 @@ static int listen_socket(const struct sockaddr_storage *a, socklen_t n)
 hsm_err http_server_listen(struct http_server *s, const char *addr, uint16_t port,
                            uint16_t *ret_port)
 {
-    struct sockaddr_storage a = { 0 };
+    struct sockaddr_storage a = {0};
     socklen_t n = 0;
 
     if (!listen_address(addr, port, &a, &n))

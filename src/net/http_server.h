@@ -18,10 +18,10 @@ struct http_exchange; /* one request waiting for its answer */
 
 struct http_request {
     const struct http1_head *head;
-    struct bytes body;            /* complete; chunked bodies are already joined */
-    const char *client_ip;        /* text */
+    struct bytes body;     /* complete; chunked bodies are already joined */
+    const char *client_ip; /* text */
     bool client_is_v6;
-    uint64_t received_us;         /* monotonic, when the head was complete */
+    uint64_t received_us; /* monotonic, when the head was complete */
 };
 
 struct http_server_handlers {
@@ -29,12 +29,14 @@ struct http_server_handlers {
     /* Largest body for this head; 0: use the default. Called before the body is read. */
     size_t (*body_limit)(void *ctx, const struct http1_head *head);
     /* A complete request. Views are valid until http_respond(x, ...) returns. Must lead to exactly
-     * one http_respond(), now or later, also when the client has gone (x stays valid until then). */
+     * one http_respond(), now or later, also when the client has gone (x stays valid until then).
+     */
     void (*request)(void *ctx, struct http_exchange *x, const struct http_request *rq);
     /* The server refused the bytes itself (err: MALFORMED, TIMEOUT, TOO_LARGE,
      * HEADERS_TOO_LARGE). Fill the body of the error answer into out (JSON) and, if wanted, extra
      * headers; the connection is closed after it. May be NULL. client_ip is text. */
-    void (*refused)(void *ctx, hsm_err err, const char *client_ip, struct wr *headers, struct wr *out);
+    void (*refused)(void *ctx, hsm_err err, const char *client_ip, struct wr *headers,
+                    struct wr *out);
     /* After a loop turn in which requests were delivered (batching point). May be NULL. */
     void (*batch_end)(void *ctx);
     /* The front door has closed its end of http_server_from_door(): no more sockets come from it;
@@ -43,12 +45,12 @@ struct http_server_handlers {
 };
 
 struct http_server_config {
-    SSL_CTX *tls;                /* shared, referenced */
-    size_t body_max;             /* default limit */
-    unsigned connections_max;    /* in total, 0: 4096 */
-    unsigned per_address_max;    /* connections of one client address, 0: no limit of its own */
+    SSL_CTX *tls;             /* shared, referenced */
+    size_t body_max;          /* default limit */
+    unsigned connections_max; /* in total, 0: 4096 */
+    unsigned per_address_max; /* connections of one client address, 0: no limit of its own */
     unsigned handshake_timeout_ms, head_timeout_ms, body_timeout_ms, idle_timeout_ms,
-        write_timeout_ms;        /* 0: 5000, 10000, 30000, 180000, 30000 */
+        write_timeout_ms; /* 0: 5000, 10000, 30000, 180000, 30000 */
 };
 
 /* TLS context for servers: TLS 1.2 and 1.3, ALPN http/1.1 only, no renegotiation, no early data,
@@ -56,7 +58,8 @@ struct http_server_config {
 SSL_CTX *http_tls_context(const char *cert_file, const char *key_file, char *text, size_t cap);
 
 HSM_MUST_USE hsm_err http_server_new(uv_loop_t *loop, const struct http_server_config *cfg,
-                                     const struct http_server_handlers *h, struct http_server **ret);
+                                     const struct http_server_handlers *h,
+                                     struct http_server **ret);
 /* Listen with SO_REUSEPORT and TCP_NODELAY. addr: "127.0.0.1" or "::1"; port 0: any.
  * *ret_port: the port in use. */
 HSM_MUST_USE hsm_err http_server_listen(struct http_server *s, const char *addr, uint16_t port,
@@ -79,11 +82,11 @@ void http_server_free(struct http_server *s);
 void http_server_set_tls(struct http_server *s, SSL_CTX *tls);
 
 struct http_server_stats {
-    unsigned connections;   /* open now */
+    unsigned connections; /* open now */
     uint64_t accepted;
-    uint64_t handshakes;    /* completed */
-    uint64_t requests;      /* delivered */
-    uint64_t refused;       /* answered by the server itself: 400, 408, 413, 431 */
+    uint64_t handshakes; /* completed */
+    uint64_t requests;   /* delivered */
+    uint64_t refused;    /* answered by the server itself: 400, 408, 413, 431 */
 };
 struct http_server_stats http_server_stats(const struct http_server *s);
 

@@ -61,7 +61,7 @@ static bool target_is(const struct http_request *rq, const char *text)
 
 static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
 {
-    static const uint8_t big[600000] = { 'x' };
+    static const uint8_t big[600000] = {'x'};
     (void)ctx;
     HSM_ASSERT(http_exchange_request(x) == rq && http_exchange_user(x) == NULL);
     HSM_ASSERT(http_exchange_tls(x) != NULL && rq->received_us != 0);
@@ -251,7 +251,7 @@ static void test_pipelining(void **state)
                               i % 20 == 7 ? "/slow" : "/p", i);
     assert_true(kit_write(&c, text, n));
     for (int i = 0; i < 60; i++) {
-        char want[8];
+        char want[16];
         snprintf(want, sizeof(want), "%04d", i);
         assert_true(kit_read(&c));
         assert_true(body_is(want));
@@ -263,7 +263,8 @@ static void test_pipelining_flood(void **state)
 {
     static char one[1100], all[40 * sizeof(one)];
     (void)state;
-    int head_n = snprintf(one, sizeof(one), "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
+    int head_n =
+        snprintf(one, sizeof(one), "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
     memset(one + head_n, 'y', 1000);
     size_t n = 0;
     for (int i = 0; i < 40; i++, n += (size_t)head_n + 1000)
@@ -314,7 +315,7 @@ static void test_chunked(void **state)
 static void test_large_bodies(void **state)
 {
     static uint8_t body[BODY_MAX];
-    static const size_t sizes[] = { 1, 4000, 4096, 8191, 16300, 16384, 16385, 40000, BODY_MAX };
+    static const size_t sizes[] = {1, 4000, 4096, 8191, 16300, 16384, 16385, 40000, BODY_MAX};
     (void)state;
     for (size_t i = 0; i < sizeof(body); i++)
         body[i] = (uint8_t)(i * 7 + i / 256);
@@ -335,8 +336,9 @@ static void test_large_head(void **state)
     static char head[24000];
     (void)state;
     for (size_t n = 3000; n < 20000; n += 4000) {
-        int at = snprintf(head, sizeof(head),
-                          "POST /h HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\nAuthorization: Bearer ");
+        int at = snprintf(
+            head, sizeof(head),
+            "POST /h HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\nAuthorization: Bearer ");
         memset(head + at, 't', n);
         memcpy(head + (size_t)at + n, "\r\n\r\n", 4);
         assert_true(kit_write(&c, head, (size_t)at + n + 4));
@@ -353,7 +355,8 @@ static void test_large_answer_slow_reader(void **state)
     int small = 4096;
     (void)state;
     setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-    assert_true(kit_send(&c, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(
+        kit_send(&c, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
     kit_sleep(100);
     for (int i = 0; i < 2; i++) {
         assert_true(kit_read(&c));
@@ -390,7 +393,8 @@ static void test_asynchronous(void **state)
     assert_true(body_is("late"));
     unsigned held = atomic_load(&t.held_n), requests = atomic_load(&t.requests);
     unsigned batches = atomic_load(&t.batches);
-    assert_true(kit_send(&c, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(
+        kit_send(&c, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n"));
     wait_held(held + 1);
     kit_sleep(20);
     assert_int_equal(atomic_load(&t.requests), requests + 1); /* one at a time */
@@ -415,7 +419,7 @@ static void test_client_gone(void **state)
     /* by reset, and with more early bytes than are kept */
     kit_open(&c, t.port);
     static const char junk[20000];
-    struct linger reset = { .l_onoff = 1 };
+    struct linger reset = {.l_onoff = 1};
     assert_true(kit_send(&c, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"));
     assert_true(kit_write(&c, junk, sizeof(junk)));
     wait_held(held + 1);
@@ -460,9 +464,11 @@ static void refused_with(const char *text, unsigned status)
 static void test_malformed(void **state)
 {
     (void)state;
-    refused_with("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 400);
+    refused_with("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+                 400);
     refused_with("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n"
-                 "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
+                 "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 400);
     refused_with("GET / HTTP/1.1\r\n\r\n", 400);
     refused_with("GET / HTTP/1.1\n\n", 400);
     refused_with("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400);
@@ -481,7 +487,8 @@ static void test_body_limits(void **state)
     refused_with("POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n", 413);
     refused_with("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1048577\r\n\r\n", 413);
     refused_with("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999\r\n\r\n", 413);
-    refused_with("POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n65\r\na", 413);
+    refused_with("POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n65\r\na",
+                 413);
     int n = snprintf(big, sizeof(big),
                      "POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 102; i++)
@@ -524,7 +531,7 @@ static void test_slow_head(void **state)
 {
     (void)state;
     for (int i = 0; i < 8; i++) { /* a byte now and then does not help */
-        if (!kit_write(&c, "GET / HTTP/1.1\r\n" + i, 1))
+        if (!kit_write(&c, &"GET / HTTP/1.1\r\n"[i], 1))
             break;
         kit_sleep(60);
     }
@@ -595,7 +602,7 @@ static bool handshake_with(int version)
 
 static void test_tls_versions(void **state)
 {
-    static const int good[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+    static const int good[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         const unsigned char *alpn = NULL;
@@ -738,7 +745,7 @@ static void from_door(void *arg)
 /* An accepted socket and its client's end in c. */
 static int accepted_socket(void)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(a);
     int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(l, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -754,7 +761,7 @@ static int accepted_socket(void)
 
 static void test_adopt(void **state)
 {
-    struct handed h = { .fd = accepted_socket() };
+    struct handed h = {.fd = accepted_socket()};
     (void)state;
     kit_call(&t.k, adopt, &h);
     assert_int_equal(h.e, HSM_OK);
@@ -769,10 +776,10 @@ static void pass_fd(int door, int fd)
     union {
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct iovec v = { .iov_base = &byte, .iov_len = 1 };
-    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control,
-                        .msg_controllen = sizeof(control) };
+    } control = {0};
+    struct iovec v = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
     h->cmsg_level = SOL_SOCKET;
     h->cmsg_type = SCM_RIGHTS;
@@ -784,12 +791,12 @@ static void pass_fd(int door, int fd)
 
 static void test_from_door(void **state)
 {
-    static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+    static const int types[] = {SOCK_SEQPACKET, SOCK_DGRAM};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         int pair[2];
         assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, pair), 0);
-        struct handed h = { .fd = pair[1] };
+        struct handed h = {.fd = pair[1]};
         kit_call(&t.k, from_door, &h);
         assert_int_equal(h.e, HSM_OK);
         assert_int_equal(send(pair[0], "x", 1, 0), 1); /* without a descriptor: passed over */
@@ -887,9 +894,9 @@ static void test_free_at_once(void **state)
 
 static void server_up_tight(void *arg)
 {
-    const struct http_server_config cfg = { .tls = t.tls, .body_max = 100, .connections_max = 4,
-                                            .per_address_max = 3 };
-    const struct http_server_handlers h = { .request = on_request };
+    const struct http_server_config cfg = {
+        .tls = t.tls, .body_max = 100, .connections_max = 4, .per_address_max = 3};
+    const struct http_server_handlers h = {.request = on_request};
     (void)arg;
     HSM_ASSERT(http_server_new(&t.k.loop, &cfg, &h, &t.s) == HSM_OK);
     HSM_ASSERT(http_server_listen(t.s, "127.0.0.1", 0, &t.port) == HSM_OK);
@@ -926,18 +933,40 @@ static void test_connection_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_keep_alive),      CASE(test_statuses),         CASE(test_close_and_http10),
-        CASE(test_pipelining),      CASE(test_pipelining_flood), CASE(test_byte_by_byte),
-        CASE(test_chunked),         CASE(test_large_bodies),     CASE(test_large_head),
+        CASE(test_keep_alive),
+        CASE(test_statuses),
+        CASE(test_close_and_http10),
+        CASE(test_pipelining),
+        CASE(test_pipelining_flood),
+        CASE(test_byte_by_byte),
+        CASE(test_chunked),
+        CASE(test_large_bodies),
+        CASE(test_large_head),
         CASE(test_large_answer_slow_reader),
-        CASE(test_expect_continue), CASE(test_asynchronous),     CASE(test_client_gone),
-        CASE(test_addresses),       CASE(test_malformed),        CASE(test_body_limits),
-        CASE(test_head_limits),     CASE(test_slow_head),        CASE(test_slow_body),
-        CASE(test_silent_clients),  CASE(test_stuck_reader),     CASE(test_tls_versions),
-        CASE(test_only_h2),         CASE(test_resumption),       CASE(test_key_update),
-        CASE(test_plain_text),      CASE(test_reload),           CASE(test_bad_files),
-        CASE(test_adopt),           CASE(test_from_door),        CASE(test_drain),
-        CASE(test_drain_deadline),  CASE(test_free_at_once),     CASE(test_connection_limits),
+        CASE(test_expect_continue),
+        CASE(test_asynchronous),
+        CASE(test_client_gone),
+        CASE(test_addresses),
+        CASE(test_malformed),
+        CASE(test_body_limits),
+        CASE(test_head_limits),
+        CASE(test_slow_head),
+        CASE(test_slow_body),
+        CASE(test_silent_clients),
+        CASE(test_stuck_reader),
+        CASE(test_tls_versions),
+        CASE(test_only_h2),
+        CASE(test_resumption),
+        CASE(test_key_update),
+        CASE(test_plain_text),
+        CASE(test_reload),
+        CASE(test_bad_files),
+        CASE(test_adopt),
+        CASE(test_from_door),
+        CASE(test_drain),
+        CASE(test_drain_deadline),
+        CASE(test_free_at_once),
+        CASE(test_connection_limits),
     };
     log_init("http_server_test", LOG_ERROR_L);
     return cmocka_run_group_tests(tests, setup, teardown);

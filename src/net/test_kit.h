@@ -91,7 +91,7 @@ static inline void kit_path(char path[96], const char *dir, const char *name)
 
 static inline void kit_dir_remove(const char *dir)
 {
-    static const char *const names[] = { "cert.pem", "key.pem" };
+    static const char *const names[] = {"cert.pem", "key.pem"};
     char path[96];
     for (size_t i = 0; i < 2; i++) {
         kit_path(path, dir, names[i]);
@@ -153,10 +153,10 @@ struct kit_client {
 
 static inline int kit_connect(const char *ip, uint16_t port)
 {
-    struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     bool v6 = strchr(ip, ':') != NULL;
-    struct timeval limit = { .tv_sec = 10 };
+    struct timeval limit = {.tv_sec = 10};
     const int one = 1;
 
     int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -171,6 +171,13 @@ static inline int kit_connect(const char *ip, uint16_t port)
         return -1;
     }
     return fd;
+}
+
+static inline void kit_server_name(SSL *ssl, const char *name)
+{
+    char copy[256]; /* the macro wants it without const */
+    HSM_ASSERT(snprintf(copy, sizeof(copy), "%s", name) < (int)sizeof(copy));
+    HSM_ASSERT(SSL_set_tlsext_host_name(ssl, copy) == 1);
 }
 
 /* TLS on c->fd; name: server name or NULL; version: 0 or the only one. */
@@ -188,7 +195,7 @@ static inline bool kit_handshake(struct kit_client *c, const char *name, int ver
     HSM_ASSERT(c->ssl != NULL && SSL_set_fd(c->ssl, c->fd) == 1);
     SSL_set_alpn_protos(c->ssl, alpn, sizeof(alpn) - 1);
     if (name != NULL)
-        SSL_set_tlsext_host_name(c->ssl, name);
+        kit_server_name(c->ssl, name);
     if (SSL_connect(c->ssl) == 1)
         return true;
     SSL_free(c->ssl);
