@@ -19,11 +19,17 @@ if "$keyhold" status >/dev/null 2>&1; then run status; else run up --port "$port
 say "2. Activate it: three custodians, any two can rebuild it"
 if "$keyhold" status -o json | grep -q '"state":"NotActivated"'; then run activate; else echo "already active"; fi
 
-say "3. Keys that never leave the HSM"
+say "3. An administrator holds no key rights; one role on the keys gives them"
+oid=$("$keyhold" env | sed -n "s/^export KEYHOLD_ADMIN_OID='\(.*\)'$/\1/p")
+if ! "$keyhold" role assignment list -o json --scope /keys | grep -q "$oid"; then
+    run role assignment create --role "Managed HSM Crypto User" --assignee "$oid" --scope /keys
+fi
+
+say "4. Keys that never leave the HSM"
 run key create --name demo-rsa --kty RSA-HSM --size 2048
 run key create --name demo-aes --kty oct-HSM --size 256
 
-say "4. Wrap a service's data key, and unwrap it again"
+say "5. Wrap a service's data key, and unwrap it again"
 dek=$(head -c 32 /dev/urandom | base64 -w0)
 for pair in demo-rsa:RSA-OAEP-256 demo-aes:A256KW; do
     key=${pair%%:*} alg=${pair##*:}
@@ -33,7 +39,7 @@ for pair in demo-rsa:RSA-OAEP-256 demo-aes:A256KW; do
     printf '%-9s %-13s data key -> %.40s... -> the same data key\n' "$key" "$alg" "$wrapped"
 done
 
-say "5. A caller without a role is refused"
+say "6. A caller without a role is refused"
 eval "$("$keyhold" env | grep -E '^export KEYHOLD_GUEST_')"
 if KEYHOLD_CLIENT_ID=$KEYHOLD_GUEST_CLIENT_ID KEYHOLD_CLIENT_SECRET=$KEYHOLD_GUEST_CLIENT_SECRET \
     "$keyhold" key unwrap --name demo-aes --algorithm A256KW --value "$wrapped"; then
@@ -41,7 +47,7 @@ if KEYHOLD_CLIENT_ID=$KEYHOLD_GUEST_CLIENT_ID KEYHOLD_CLIENT_SECRET=$KEYHOLD_GUE
     exit 1
 fi
 
-say "6. All of it is in the audit log, chained and signed"
+say "7. All of it is in the audit log, chained and signed"
 sleep 1.2
 "$keyhold" audit tail -n 5
 run audit verify
