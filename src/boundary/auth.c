@@ -70,6 +70,11 @@ static void set_done(struct key_set **s)
 
 /* ---- life ---- */
 
+hsm_err auth_warm_up(void)
+{
+    return jwks_client_warm_up();
+}
+
 static hsm_err set_up(struct auth *a)
 {
     struct uuid tenant;

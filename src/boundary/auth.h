@@ -45,6 +45,10 @@ struct identity {
 };
 void identity_unref(struct identity *i);
 
+/* Whatever libssl and the C library do once with a file or an unusual system call. Before the
+ * sandbox closes; after the heap of libcrypto was taken over. */
+HSM_MUST_USE hsm_err auth_warm_up(void);
+
 struct auth;
 /* relay: how to send bytes to an issuer (see auth_net_*). config is taken over. */
 struct auth_relay {

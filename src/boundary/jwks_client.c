@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -61,9 +62,6 @@ static hsm_err add_roots(X509_STORE *store, const char *pem)
 
 static hsm_err make_ctx(const char *roots_pem, SSL_CTX **ret)
 {
-    /* The sandbox is closed by now: no configuration file, which would be no business of ours. */
-    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
-        return HSM_E_INTERNAL;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (ctx == NULL)
         return HSM_E_NOMEM;
@@ -80,6 +78,20 @@ static hsm_err make_ctx(const char *roots_pem, SSL_CTX **ret)
     /* A root may be the issuing authority itself rather than what that one chains to. */
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
     *ret = ctx;
+    return HSM_OK;
+}
+
+/* libssl sorts its cipher list, for which the C library asks how much memory there is; certificate
+ * times make it read the time zone. */
+hsm_err jwks_client_warm_up(void)
+{
+    tzset();
+    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+        return HSM_E_INTERNAL;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (ctx == NULL)
+        return HSM_E_NOMEM;
+    SSL_CTX_free(ctx);
     return HSM_OK;
 }
 

@@ -16,6 +16,9 @@ enum jwks_client_state {
     JWKS_FAILED
 };
 
+/* See auth_warm_up(). */
+HSM_MUST_USE hsm_err jwks_client_warm_up(void);
+
 struct jwks_client;
 /* issuer and relay must outlive the client. HSM_E_BAD_PARAMETER: no usable root certificate. */
 HSM_MUST_USE hsm_err jwks_client_new(const struct auth_issuer *issuer,

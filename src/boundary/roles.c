@@ -32,16 +32,15 @@ void roles_free(struct roles *r)
     if (r == NULL)
         return;
     for (size_t i = 0; i < ROLES_BUCKETS; i++) {
-        for (struct role_assignment *a = r->by_guid[i], *next; a != NULL; a = next) {
-            next = a->next;
-            free(a);
-        }
         for (struct role_principal *p = r->by_principal[i], *next; p != NULL; p = next) {
             next = p->next;
             free(p->item);
             free(p);
         }
     }
+    for (size_t i = 0; i < r->assignment_n; i++)
+        free(r->assignment[i]);
+    free(r->assignment);
     for (size_t i = 0; i < r->custom_n; i++)
         free(r->custom[i].plain);
     free(r->custom);
@@ -83,12 +82,27 @@ bool roles_definition_exists(const struct roles *r, const struct uuid *guid)
     return builtin_role_find(guid) != NULL || roles_custom_find(r, guid) != NULL;
 }
 
+/* Position of the first assignment that does not sort before guid. */
+static size_t assignment_position(const struct roles *r, const struct uuid *guid)
+{
+    size_t lo = 0;
+    size_t hi = r->assignment_n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (guid_cmp(&r->assignment[mid]->guid, guid) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 struct role_assignment *roles_assignment_find(const struct roles *r, const struct uuid *guid)
 {
-    struct role_assignment *a = r->by_guid[bucket_of(r, guid->b, sizeof guid->b)];
-    while (a != NULL && guid_cmp(&a->guid, guid) != 0)
-        a = a->next;
-    return a;
+    size_t at = assignment_position(r, guid);
+    if (at == r->assignment_n || guid_cmp(&r->assignment[at]->guid, guid) != 0)
+        return NULL;
+    return r->assignment[at];
 }
 
 static struct role_principal *principal_in_bucket(struct role_principal *p, struct bytes name)
@@ -103,31 +117,11 @@ const struct role_principal *roles_principal_find(const struct roles *r, struct 
     return principal_in_bucket(r->by_principal[bucket_of(r, name.p, name.n)], name);
 }
 
-static int assignment_order(const void *a, const void *b)
-{
-    const struct role_assignment *const *x = a;
-    const struct role_assignment *const *y = b;
-    return guid_cmp(&(*x)->guid, &(*y)->guid);
-}
-
 hsm_err roles_visit(const struct roles *r, roles_visit_fn visit, void *ctx)
 {
-    if (r->assignment_n == 0)
-        return HSM_OK;
-    const struct role_assignment **all = calloc(r->assignment_n, sizeof *all);
-    if (all == NULL)
-        return HSM_E_NOMEM;
-    size_t n = 0;
-    for (size_t i = 0; i < ROLES_BUCKETS; i++) {
-        for (const struct role_assignment *a = r->by_guid[i]; a != NULL; a = a->next)
-            all[n++] = a;
-    }
-    qsort(all, n, sizeof *all, assignment_order);
-    hsm_err err = HSM_OK;
-    for (size_t i = 0; i < n && err == HSM_OK; i++)
-        err = visit(ctx, all[i]);
-    free(all);
-    return err;
+    for (size_t i = 0; i < r->assignment_n; i++)
+        TRY(visit(ctx, r->assignment[i]));
+    return HSM_OK;
 }
 
 /* ---- decision ---- */
@@ -199,11 +193,9 @@ static action_set role_actions(const struct roles *r, const struct uuid *role)
 static void refresh_assignments(struct roles *r, const struct uuid *role)
 {
     action_set now = role_actions(r, role);
-    for (size_t i = 0; i < ROLES_BUCKETS; i++) {
-        for (struct role_assignment *a = r->by_guid[i]; a != NULL; a = a->next) {
-            if (guid_cmp(&a->role, role) == 0)
-                a->actions = now;
-        }
+    for (size_t i = 0; i < r->assignment_n; i++) {
+        if (guid_cmp(&r->assignment[i]->role, role) == 0)
+            r->assignment[i]->actions = now;
     }
 }
 
@@ -324,16 +316,37 @@ static void principal_drop(struct roles *r, struct role_assignment *a)
 
 static void assignment_remove(struct roles *r, const struct uuid *guid)
 {
-    struct role_assignment **at = &r->by_guid[bucket_of(r, guid->b, sizeof guid->b)];
-    while (*at != NULL && guid_cmp(&(*at)->guid, guid) != 0)
-        at = &(*at)->next;
-    struct role_assignment *a = *at;
-    if (a == NULL)
+    size_t at = assignment_position(r, guid);
+    if (at == r->assignment_n || guid_cmp(&r->assignment[at]->guid, guid) != 0)
         return;
-    *at = a->next;
+    struct role_assignment *a = r->assignment[at];
+    r->assignment_n--;
+    memmove(&r->assignment[at], &r->assignment[at + 1],
+            (r->assignment_n - at) * sizeof(struct role_assignment *));
     principal_drop(r, a);
     free(a);
-    r->assignment_n--;
+}
+
+static hsm_err assignment_reserve(struct roles *r)
+{
+    if (r->assignment_n < r->assignment_cap)
+        return HSM_OK;
+    size_t cap = r->assignment_cap == 0 ? 64 : r->assignment_cap * 2;
+    struct role_assignment **grown = realloc(r->assignment, cap * sizeof(struct role_assignment *));
+    if (grown == NULL)
+        return HSM_E_NOMEM;
+    r->assignment = grown;
+    r->assignment_cap = cap;
+    return HSM_OK;
+}
+
+static void assignment_insert(struct roles *r, struct role_assignment *a)
+{
+    size_t at = assignment_position(r, &a->guid);
+    memmove(&r->assignment[at + 1], &r->assignment[at],
+            (r->assignment_n - at) * sizeof(struct role_assignment *));
+    r->assignment[at] = a;
+    r->assignment_n++;
 }
 
 static hsm_err assignment_make(const struct roles *r, const struct wire_role_assignment *w,
@@ -370,6 +383,7 @@ hsm_err roles_apply_assignment(struct roles *r, struct bytes plain, bool removed
         return HSM_OK;
     }
     struct role_assignment *a;
+    TRY(assignment_reserve(r));
     TRY(assignment_make(r, &w, &a));
     /* The same guid again replaces; nothing is taken away before the new one is in place. */
     struct role_principal *p;
@@ -381,10 +395,7 @@ hsm_err roles_apply_assignment(struct roles *r, struct bytes plain, bool removed
         return err;
     }
     assignment_remove(r, &w.guid);
-    struct role_assignment **head = &r->by_guid[bucket_of(r, a->guid.b, sizeof a->guid.b)];
-    a->next = *head;
-    *head = a;
-    r->assignment_n++;
+    assignment_insert(r, a);
     return HSM_OK;
 }
 

@@ -29,7 +29,6 @@ struct role_assignment {
     struct scope scope; /* points into scope_text */
     char scope_text[SCOPE_TEXT_MAX + 1];
     struct role_principal *owner;
-    struct role_assignment *next; /* in the bucket */
 };
 
 /* Everything a principal was assigned. */
@@ -45,8 +44,8 @@ struct roles {
     uint64_t seed;
     struct role_custom *custom; /* sorted by guid */
     size_t custom_n, custom_cap;
-    size_t assignment_n;
-    struct role_assignment *by_guid[ROLES_BUCKETS];
+    struct role_assignment **assignment; /* sorted by guid */
+    size_t assignment_n, assignment_cap;
     struct role_principal *by_principal[ROLES_BUCKETS];
 };
 
