@@ -171,6 +171,7 @@ bool control_audit_resume(struct boundary *b, const struct ring_frame *f)
         log_error("the audit log ends at line %llu, but line %llu was written",
                   (unsigned long long)at.seq, (unsigned long long)b->state->mark.seq);
     b->marked_seq = b->state->mark.seq;
+    b->next_mark_us = clock_mono_us() + MARK_US;
     ring_flush(b->rings.audit);
     set_phase(b, PHASE_SERVING);
     if (!b->state->has_pool)
@@ -366,7 +367,8 @@ void control_tick(struct boundary *b, uint64_t now)
     if (auth != NULL)
         auth_tick(auth, boundary_now_ms(b));
     held_expire(b, now);
-    if (boundary_phase(b) != PHASE_SERVING)
+    quiesce_if_idle(b, now);
+    if (boundary_phase(b) != PHASE_SERVING || boundary_has_ended(b))
         return;
     if (due(&b->next_checkpoint_us, now, SECOND_US)) {
         audit_checkpoint(b->audit, "interval", false);
