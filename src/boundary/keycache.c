@@ -9,7 +9,7 @@ struct node {
     struct uuid version;
     struct keymat *key; /* the cache's reference */
     size_t cost;
-    struct node *chain;        /* next in the bucket, or in a list of removed nodes */
+    struct node *chain; /* next in the bucket, or in a list of removed nodes */
     struct node *newer, *older;
 };
 
@@ -101,8 +101,7 @@ void keycache_free(struct keycache *c)
     secret_free(c);
 }
 
-/* Make room for others; false when nothing was left to give. */
-static bool shed(struct keycache *c)
+bool keycache_shed(struct keycache *c)
 {
     struct node *removed = NULL;
     pthread_mutex_lock(&c->lock);
@@ -117,7 +116,7 @@ static bool shed(struct keycache *c)
 
 static hsm_err open_once(keycache_open_fn open, void *ctx, struct keymat **ret)
 {
-    DEFER(secret_buf_done) struct secret_buf private_part = { 0 };
+    DEFER(secret_buf_done) struct secret_buf private_part = {0};
     TRY(open(ctx, &private_part));
     return keymat_open(bytes_of(private_part.p, private_part.n), ret);
 }
@@ -126,7 +125,7 @@ static hsm_err open_key(struct keycache *c, keycache_open_fn open, void *ctx, st
                         struct node **ret_node)
 {
     hsm_err err = open_once(open, ctx, ret);
-    while (err == HSM_E_NOMEM && shed(c))
+    while (err == HSM_E_NOMEM && keycache_shed(c))
         err = open_once(open, ctx, ret);
     if (err == HSM_OK)
         *ret_node = (struct node *)secret_alloc(sizeof **ret_node); /* without one: not kept */

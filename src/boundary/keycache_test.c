@@ -38,20 +38,20 @@ static hsm_err open_source(void *ctx, struct secret_buf *ret_private)
 
 static struct uuid version_of(unsigned i)
 {
-    struct uuid v = { { (uint8_t)(i >> 8), (uint8_t)i, 7 } };
+    struct uuid v = {{(uint8_t)(i >> 8), (uint8_t)i, 7}};
     v.b[15] = (uint8_t)(i * 31);
     return v;
 }
 
 static size_t one_cost(void)
 {
-    struct keymat probe = { .kty = KTY_OCT, .bits = 256 };
+    struct keymat probe = {.kty = KTY_OCT, .bits = 256};
     return keymat_cost(&probe) + 128;
 }
 
 static hsm_err get(struct keycache *c, unsigned i, atomic_uint *opened, struct keymat **ret)
 {
-    struct source s = { .version = version_of(i), .opened = opened };
+    struct source s = {.version = version_of(i), .opened = opened};
     return keycache_get(c, &s.version, open_source, &s, ret);
 }
 
@@ -153,7 +153,7 @@ static void dropped_keys_are_opened_again(void **state)
     touch(c, 1, &opened);
     assert_int_equal(opened, 2);
 
-    struct source s = { .version = version_of(2), .opened = &opened, .drop_in = c };
+    struct source s = {.version = version_of(2), .opened = &opened, .drop_in = c};
     assert_int_equal(keycache_get(c, &s.version, open_source, &s, &k), HSM_OK);
     keymat_unref(k);
     touch(c, 2, &opened); /* was not kept: it went while it was opened */
@@ -167,7 +167,7 @@ static void failures_are_passed_on_and_not_kept(void **state)
 {
     struct keycache *c = NULL;
     struct keymat *k = NULL;
-    struct source s = { .version = version_of(1), .fail = HSM_E_CORRUPT, .fail_times = 1 };
+    struct source s = {.version = version_of(1), .fail = HSM_E_CORRUPT, .fail_times = 1};
     (void)state;
     assert_int_equal(keycache_new(1 << 20, &c), HSM_OK);
     assert_int_equal(keycache_get(c, &s.version, open_source, &s, &k), HSM_E_CORRUPT);
@@ -186,7 +186,7 @@ static void short_memory_makes_room(void **state)
     assert_int_equal(keycache_new(1 << 20, &c), HSM_OK);
     for (unsigned i = 0; i < 10; i++)
         touch(c, i, &opened);
-    struct source s = { .version = version_of(99), .fail = HSM_E_NOMEM, .fail_times = 2 };
+    struct source s = {.version = version_of(99), .fail = HSM_E_NOMEM, .fail_times = 2};
     assert_int_equal(keycache_get(c, &s.version, open_source, &s, &k), HSM_OK);
     keymat_unref(k);
     touch(c, 9, &opened);
@@ -195,7 +195,7 @@ static void short_memory_makes_room(void **state)
     assert_int_equal(opened, 11); /* had to go */
 
     /* With nothing left to give up it is an error, not an endless loop. */
-    s = (struct source){ .version = version_of(98), .fail = HSM_E_NOMEM, .fail_times = 1000 };
+    s = (struct source){.version = version_of(98), .fail = HSM_E_NOMEM, .fail_times = 1000};
     assert_int_equal(keycache_get(c, &s.version, open_source, &s, &k), HSM_E_NOMEM);
     touch(c, 9, &opened);
     assert_int_equal(opened, 12);

@@ -6,7 +6,7 @@
 #include <openssl/params.h>
 #include <pthread.h>
 
-/* ---- algorithms fetched once ------------------------------------------------------------------- */
+/* ---- algorithms fetched once ----------------------------------------------------------------- */
 static struct {
     EVP_MD *md[KM_MD__COUNT];
     EVP_CIPHER *cipher[KM_MODE__COUNT][3];
@@ -16,12 +16,12 @@ static pthread_once_t algs_once = PTHREAD_ONCE_INIT;
 
 static void algs_fetch(void)
 {
-    static const char *const md[KM_MD__COUNT] = { "SHA1", "SHA256", "SHA384", "SHA512" };
+    static const char *const md[KM_MD__COUNT] = {"SHA1", "SHA256", "SHA384", "SHA512"};
     static const char *const cipher[KM_MODE__COUNT][3] = {
-        [KM_GCM] = { "AES-128-GCM", "AES-192-GCM", "AES-256-GCM" },
-        [KM_CBC] = { "AES-128-CBC", "AES-192-CBC", "AES-256-CBC" },
-        [KM_KW] = { "AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP" },
-        [KM_KWPAD] = { "AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD" },
+        [KM_GCM] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"},
+        [KM_CBC] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"},
+        [KM_KW] = {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"},
+        [KM_KWPAD] = {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"},
     };
     for (unsigned i = 0; i < KM_MD__COUNT; i++)
         algs.md[i] = EVP_MD_fetch(NULL, md[i], NULL);
@@ -60,7 +60,7 @@ hsm_err keymat_failed(hsm_err otherwise)
     return nomem ? HSM_E_NOMEM : otherwise;
 }
 
-/* ---- ready contexts ---------------------------------------------------------------------------- */
+/* ---- ready contexts -------------------------------------------------------------------------- */
 void ready_free(struct ready *r)
 {
     if (r == NULL)
@@ -103,7 +103,7 @@ void keymat_ready_put(struct keymat *k, struct ready *r)
     ready_free(atomic_exchange(&k->ready[r->alg % KEYMAT_READY], r));
 }
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 /* Numbers for libcrypto, which wants them in the machine's (little-endian) order. */
 struct numbers {
     OSSL_PARAM param[RSA__FIELDS + 2];
@@ -177,7 +177,7 @@ static hsm_err open_rsa(const struct keymat_parts *p, EVP_PKEY **ret)
         [RSA_DQ] = OSSL_PKEY_PARAM_RSA_EXPONENT2, [RSA_QI] = OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
     };
     TRY(rsa_factors_check(p));
-    DEFER(numbers_done) struct numbers s = { 0 };
+    DEFER(numbers_done) struct numbers s = {0};
     TRY(secret_buf_new(&s.mem, KEYMAT_PRIVATE_MAX));
     for (unsigned i = 0; i < RSA__FIELDS; i++)
         numbers_add(&s, names[i], p->rsa[i]);
@@ -196,12 +196,12 @@ static hsm_err scalar_check(const EVP_PKEY *key, struct bytes scalar)
 
 static hsm_err open_ec(const struct keymat_parts *p, EVP_PKEY **ret)
 {
-    uint8_t point[1 + 2 * 66] = { 4 };
+    uint8_t point[1 + 2 * 66] = {4};
     memcpy(point + 1, p->x.p, p->x.n);
     memcpy(point + 1 + p->x.n, p->y.p, p->y.n);
-    char group[16] = { 0 };
+    char group[16] = {0};
     memcpy(group, keymat_group_name(p->crv), strlen(keymat_group_name(p->crv)));
-    DEFER(numbers_done) struct numbers s = { 0 };
+    DEFER(numbers_done) struct numbers s = {0};
     TRY(secret_buf_new(&s.mem, p->scalar.n));
     numbers_add(&s, OSSL_PKEY_PARAM_PRIV_KEY, p->scalar);
     s.param[s.n++] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0);

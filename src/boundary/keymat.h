@@ -29,8 +29,8 @@ HSM_MUST_USE hsm_err keymat_generate(const struct keymat_spec *spec, struct secr
                                      struct keymat_public *ret_public);
 
 struct keymat;
-/* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes come
- * from our own seal). *ret is reference counted: starts with one. */
+/* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes
+ * come from our own seal). *ret is reference counted: starts with one. */
 HSM_MUST_USE hsm_err keymat_open(struct bytes private_part, struct keymat **ret);
 struct keymat *keymat_ref(struct keymat *k);
 void keymat_unref(struct keymat *k); /* NULL is fine; the last one wipes */
@@ -58,5 +58,8 @@ typedef hsm_err (*keycache_open_fn)(void *ctx, struct secret_buf *ret_private);
 HSM_MUST_USE hsm_err keycache_get(struct keycache *c, const struct uuid *version,
                                   keycache_open_fn open, void *ctx, struct keymat **ret);
 void keycache_drop(struct keycache *c, const struct uuid *version);
+/* Close about a quarter of the keys, the least recently used ones, after an operation met
+ * HSM_E_NOMEM; false when there was none to close. keycache_get does so by itself. */
+bool keycache_shed(struct keycache *c);
 
 #endif

@@ -7,34 +7,34 @@
 
 struct rsa_alg {
     int padding;
-    int md;            /* enum keymat_md, -1: none */
-    size_t digest;     /* signatures: exact input; 0: anything that fits */
-    size_t overhead;   /* input at most modulus - overhead */
+    int md;          /* enum keymat_md, -1: none */
+    size_t digest;   /* signatures: exact input; 0: anything that fits */
+    size_t overhead; /* input at most modulus - overhead */
 };
 
 static struct rsa_alg rsa_alg_of(unsigned alg)
 {
     switch (alg) {
     case ALG_RSA1_5:
-        return (struct rsa_alg){ RSA_PKCS1_PADDING, -1, 0, 11 };
+        return (struct rsa_alg){RSA_PKCS1_PADDING, -1, 0, 11};
     case ALG_RSA_OAEP:
-        return (struct rsa_alg){ RSA_PKCS1_OAEP_PADDING, KM_SHA1, 0, 42 };
+        return (struct rsa_alg){RSA_PKCS1_OAEP_PADDING, KM_SHA1, 0, 42};
     case ALG_RSA_OAEP_256:
-        return (struct rsa_alg){ RSA_PKCS1_OAEP_PADDING, KM_SHA256, 0, 66 };
+        return (struct rsa_alg){RSA_PKCS1_OAEP_PADDING, KM_SHA256, 0, 66};
     case ALG_RS256:
-        return (struct rsa_alg){ RSA_PKCS1_PADDING, KM_SHA256, 32, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PADDING, KM_SHA256, 32, 0};
     case ALG_RS384:
-        return (struct rsa_alg){ RSA_PKCS1_PADDING, KM_SHA384, 48, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PADDING, KM_SHA384, 48, 0};
     case ALG_RS512:
-        return (struct rsa_alg){ RSA_PKCS1_PADDING, KM_SHA512, 64, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PADDING, KM_SHA512, 64, 0};
     case ALG_PS256:
-        return (struct rsa_alg){ RSA_PKCS1_PSS_PADDING, KM_SHA256, 32, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PSS_PADDING, KM_SHA256, 32, 0};
     case ALG_PS384:
-        return (struct rsa_alg){ RSA_PKCS1_PSS_PADDING, KM_SHA384, 48, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PSS_PADDING, KM_SHA384, 48, 0};
     case ALG_PS512:
-        return (struct rsa_alg){ RSA_PKCS1_PSS_PADDING, KM_SHA512, 64, 0 };
+        return (struct rsa_alg){RSA_PKCS1_PSS_PADDING, KM_SHA512, 64, 0};
     default: /* RSNULL: the caller built the DigestInfo */
-        return (struct rsa_alg){ RSA_PKCS1_PADDING, -1, 0, 11 };
+        return (struct rsa_alg){RSA_PKCS1_PADDING, -1, 0, 11};
     }
 }
 

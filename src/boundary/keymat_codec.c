@@ -83,7 +83,7 @@ static hsm_err oct_fields(struct rd *in, struct keymat_parts *p)
 
 static hsm_err parse(struct rd in, struct keymat_parts *ret)
 {
-    struct keymat_parts p = { 0 };
+    struct keymat_parts p = {0};
     struct bytes magic;
     uint8_t version, kty, crv;
     TRY(rd_bytes(&in, 2, &magic));

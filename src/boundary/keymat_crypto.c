@@ -5,7 +5,7 @@ hsm_err keymat_crypto(struct keymat *k, uint32_t op, const struct wire_crypto *i
 {
     if (in->value.n > cap || cap - in->value.n < 1024)
         return HSM_E_INTERNAL;
-    struct crypto_run r = { .k = k, .op = op, .in = in, .w = wr_of(buf, cap) };
+    struct crypto_run r = {.k = k, .op = op, .in = in, .w = wr_of(buf, cap)};
     r.res.alg = in->alg;
     /* The dispatcher has asked already; a wrong pair must not reach libcrypto in any case. */
     hsm_err err = crypto_alg_fits(in->alg, op, k->kty, k->crv, k->bits, &r.why);

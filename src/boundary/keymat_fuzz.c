@@ -15,7 +15,7 @@ static void use(struct keymat *k)
                    : k->crv == CRV_P521 ? ALG_ES512
                                         : ALG_ES256K;
     size_t n = alg == ALG_ES384 ? 48 : alg == ALG_ES512 ? 64 : 32;
-    struct wire_crypto in = { .alg = (uint8_t)alg, .value = bytes_of(digest, n) };
+    struct wire_crypto in = {.alg = (uint8_t)alg, .value = bytes_of(digest, n)};
     hsm_err err = keymat_crypto(k, KEY_OP_SIGN, &in, buf, sizeof buf, &res, &why);
     HSM_ASSERT(err != HSM_E_BAD_PARAMETER);
 }

@@ -6,8 +6,8 @@
 
 hsm_err keymat_spec_check(struct keymat_spec *spec, const char **why)
 {
-    static const uint32_t curve_bits[] = { 0, 256, 256, 384, 521 };
-    struct keymat_spec s = { .kty = spec->kty };
+    static const uint32_t curve_bits[] = {0, 256, 256, 384, 521};
+    struct keymat_spec s = {.kty = spec->kty};
     const char *reason = NULL;
     switch (spec->kty) {
     case KTY_RSA:
@@ -99,7 +99,7 @@ static hsm_err generate_pkey(const struct keymat_spec *s, EVP_PKEY **ret)
     bool rsa = s->kty == KTY_RSA;
     size_t bits = s->bits;
     unsigned exponent = s->public_exponent;
-    char group[16] = { 0 };
+    char group[16] = {0};
     memcpy(group, keymat_group_name(s->crv), strlen(keymat_group_name(s->crv)));
     OSSL_PARAM rsa_params[] = {
         OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
@@ -141,14 +141,13 @@ static hsm_err write_private(const struct keymat_spec *s, struct wr *w)
     }
     DEFER(pkey_done) EVP_PKEY *key = NULL;
     TRY(generate_pkey(s, &key));
-    TRY(s->kty == KTY_RSA ? write_rsa(w, key, s->bits)
-                          : write_ec(w, key, key_curve_width(s->crv)));
+    TRY(s->kty == KTY_RSA ? write_rsa(w, key, s->bits) : write_ec(w, key, key_curve_width(s->crv)));
     return wr_ok(w);
 }
 
 static void copy_public(const struct keymat_parts *p, struct keymat_public *ret)
 {
-    struct keymat_public pub = { 0 };
+    struct keymat_public pub = {0};
     if (p->kty == KTY_RSA) {
         pub.n_len = p->rsa[RSA_N].n;
         pub.e_len = p->rsa[RSA_E].n;
@@ -169,18 +168,18 @@ hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_p
     struct keymat_spec s = *spec;
     const char *why;
     TRY(keymat_spec_check(&s, &why));
-    DEFER(secret_buf_done) struct secret_buf work = { 0 };
+    DEFER(secret_buf_done) struct secret_buf work = {0};
     TRY(secret_buf_new(&work, KEYMAT_PRIVATE_MAX));
     struct wr w = wr_of(work.p, work.n);
     TRY(write_private(&s, &w));
     /* Read back what will be stored: a key that could not be opened again is no key. */
     struct keymat_parts parts;
     TRY(keymat_parts_decode(wr_view(&w), &parts));
-    DEFER(secret_buf_done) struct secret_buf exact = { 0 };
+    DEFER(secret_buf_done) struct secret_buf exact = {0};
     TRY(secret_buf_new(&exact, w.n));
     memcpy(exact.p, w.p, w.n);
     copy_public(&parts, ret_public);
     *ret_private = exact;
-    exact = (struct secret_buf){ 0 };
+    exact = (struct secret_buf){0};
     return HSM_OK;
 }

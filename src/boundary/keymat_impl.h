@@ -9,7 +9,7 @@
 #define KEYMAT_OCT_MAX     64  /* HMAC keys may be longer than AES keys */
 #define KEYMAT_RSA_MAX     512 /* bytes of the modulus */
 #define KEYMAT_PRIVATE_MAX 4096
-#define KEYMAT_READY       4   /* contexts kept per key: about one per worker */
+#define KEYMAT_READY       4 /* contexts kept per key: about one per worker */
 
 /* Serialised private part, big-endian:
  *   "KM" u8 version=1, u8 kty, u8 crv, u32 bits, then length-prefixed fields
@@ -17,7 +17,17 @@
  *   EC   scalar x y           each as wide as the curve's coordinate
  *   oct  bytes                bits/8 bytes
  * Nothing may follow. */
-enum { RSA_N, RSA_E, RSA_P, RSA_Q, RSA_D, RSA_DP, RSA_DQ, RSA_QI, RSA__FIELDS };
+enum {
+    RSA_N,
+    RSA_E,
+    RSA_P,
+    RSA_Q,
+    RSA_D,
+    RSA_DP,
+    RSA_DQ,
+    RSA_QI,
+    RSA__FIELDS
+};
 struct keymat_parts {
     enum key_type kty;
     enum key_curve crv;
@@ -31,7 +41,8 @@ HSM_MUST_USE hsm_err keymat_parts_decode(struct bytes b, struct keymat_parts *re
 void keymat_head_put(struct wr *w, enum key_type kty, enum key_curve crv, uint32_t bits);
 const char *keymat_group_name(enum key_curve crv); /* libcrypto's name of the curve */
 
-/* A context with key and algorithm set, used by one thread at a time. Exactly one of them is set. */
+/* A context with key and algorithm set, used by one thread at a time. Exactly one of them is set.
+ */
 struct ready {
     unsigned alg;
     uint32_t op;
@@ -57,8 +68,20 @@ void keymat_ready_put(struct keymat *k, struct ready *r);
 
 /* Algorithm implementations, fetched once per process and never freed: fetching takes a lock and
  * costs more than a small operation. NULL when libcrypto has none. */
-enum keymat_md { KM_SHA1, KM_SHA256, KM_SHA384, KM_SHA512, KM_MD__COUNT };
-enum keymat_mode { KM_GCM, KM_CBC, KM_KW, KM_KWPAD, KM_MODE__COUNT };
+enum keymat_md {
+    KM_SHA1,
+    KM_SHA256,
+    KM_SHA384,
+    KM_SHA512,
+    KM_MD__COUNT
+};
+enum keymat_mode {
+    KM_GCM,
+    KM_CBC,
+    KM_KW,
+    KM_KWPAD,
+    KM_MODE__COUNT
+};
 EVP_MD *keymat_md(enum keymat_md md);
 EVP_CIPHER *keymat_cipher(enum keymat_mode mode, size_t key_n); /* key_n 16, 24 or 32 */
 EVP_MAC *keymat_hmac(void);
@@ -71,7 +94,7 @@ struct crypto_run {
     struct keymat *k;
     uint32_t op;
     const struct wire_crypto *in;
-    struct wr w;                  /* the caller's buffer */
+    struct wr w; /* the caller's buffer */
     struct wire_crypto_result res;
     const char *why;
 };

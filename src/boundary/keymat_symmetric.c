@@ -64,8 +64,7 @@ static bool gcm_pass(struct crypto_run *r, EVP_CIPHER_CTX *ctx, bool encrypt, co
     };
     if (EVP_CipherInit_ex2(ctx, NULL, NULL, iv, encrypt, encrypt ? NULL : param) != 1)
         return false;
-    if (r->in->aad.n > 0 &&
-        EVP_CipherUpdate(ctx, NULL, &n, r->in->aad.p, (int)r->in->aad.n) != 1)
+    if (r->in->aad.n > 0 && EVP_CipherUpdate(ctx, NULL, &n, r->in->aad.p, (int)r->in->aad.n) != 1)
         return false;
     if (!cipher_pass(r, ctx))
         return false;
@@ -164,7 +163,7 @@ static hsm_err key_wrap(struct crypto_run *r, bool padded, bool wrap)
     return done ? HSM_OK : keymat_failed(wrap ? HSM_E_INTERNAL : HSM_E_CRYPTO);
 }
 
-/* ---- HMAC -------------------------------------------------------------------------------------- */
+/* ---- HMAC ------------------------------------------------------------------------------------ */
 static hsm_err hmac_ready(struct crypto_run *r, char *md_name, struct ready **ret)
 {
     struct ready *c = keymat_ready_take(r->k, r->in->alg, r->op);
@@ -201,7 +200,7 @@ static hsm_err hmac(struct crypto_run *r, const char *md, size_t md_n)
     struct bytes message = sign ? r->in->value : r->in->digest;
     uint8_t mac[64];
     size_t mac_n = 0;
-    char md_name[8] = { 0 };
+    char md_name[8] = {0};
     memcpy(md_name, md, strlen(md));
     struct ready *c = NULL;
     TRY(hmac_ready(r, md_name, &c));

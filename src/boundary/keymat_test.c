@@ -13,9 +13,9 @@ static struct {
     struct keymat_public ec_pub[4];
     struct keymat *oct[3];
 } keys;
-static const uint32_t rsa_bits[3] = { 2048, 3072, 4096 };
-static const enum key_curve curves[4] = { CRV_P256, CRV_P256K, CRV_P384, CRV_P521 };
-static const uint32_t oct_bits[3] = { 128, 192, 256 };
+static const uint32_t rsa_bits[3] = {2048, 3072, 4096};
+static const enum key_curve curves[4] = {CRV_P256, CRV_P256K, CRV_P384, CRV_P521};
+static const uint32_t oct_bits[3] = {128, 192, 256};
 
 static int make_keys(void **state)
 {
@@ -43,29 +43,29 @@ static int free_keys(void **state)
     return 0;
 }
 
-/* ---- specification and generation -------------------------------------------------------------- */
+/* ---- specification and generation ------------------------------------------------------------ */
 static void spec_defaults_and_limits(void **state)
 {
     static const struct {
         struct keymat_spec in, out;
         bool ok;
     } rows[] = {
-        { { KTY_RSA, CRV_NONE, 0, 0 }, { KTY_RSA, CRV_NONE, 2048, 65537 }, true },
-        { { KTY_RSA, CRV_NONE, 4096, 3 }, { KTY_RSA, CRV_NONE, 4096, 3 }, true },
-        { { KTY_RSA, CRV_NONE, 1024, 0 }, { 0 }, false },
-        { { KTY_RSA, CRV_NONE, 2049, 0 }, { 0 }, false },
-        { { KTY_RSA, CRV_NONE, 8192, 0 }, { 0 }, false },
-        { { KTY_RSA, CRV_NONE, 2048, 1 }, { 0 }, false },
-        { { KTY_RSA, CRV_NONE, 2048, 17 }, { 0 }, false },
-        { { KTY_EC, CRV_NONE, 0, 0 }, { KTY_EC, CRV_P256, 256, 0 }, true },
-        { { KTY_EC, CRV_P256K, 0, 0 }, { KTY_EC, CRV_P256K, 256, 0 }, true },
-        { { KTY_EC, CRV_P521, 0, 0 }, { KTY_EC, CRV_P521, 521, 0 }, true },
-        { { KTY_EC, (enum key_curve)9, 0, 0 }, { 0 }, false },
-        { { KTY_OCT, CRV_NONE, 0, 0 }, { KTY_OCT, CRV_NONE, 256, 0 }, true },
-        { { KTY_OCT, CRV_NONE, 192, 0 }, { KTY_OCT, CRV_NONE, 192, 0 }, true },
-        { { KTY_OCT, CRV_NONE, 64, 0 }, { 0 }, false },
-        { { KTY_OCT, CRV_NONE, 512, 0 }, { 0 }, false },
-        { { KTY_NONE, CRV_NONE, 0, 0 }, { 0 }, false },
+        {{KTY_RSA, CRV_NONE, 0, 0}, {KTY_RSA, CRV_NONE, 2048, 65537}, true},
+        {{KTY_RSA, CRV_NONE, 4096, 3}, {KTY_RSA, CRV_NONE, 4096, 3}, true},
+        {{KTY_RSA, CRV_NONE, 1024, 0}, {0}, false},
+        {{KTY_RSA, CRV_NONE, 2049, 0}, {0}, false},
+        {{KTY_RSA, CRV_NONE, 8192, 0}, {0}, false},
+        {{KTY_RSA, CRV_NONE, 2048, 1}, {0}, false},
+        {{KTY_RSA, CRV_NONE, 2048, 17}, {0}, false},
+        {{KTY_EC, CRV_NONE, 0, 0}, {KTY_EC, CRV_P256, 256, 0}, true},
+        {{KTY_EC, CRV_P256K, 0, 0}, {KTY_EC, CRV_P256K, 256, 0}, true},
+        {{KTY_EC, CRV_P521, 0, 0}, {KTY_EC, CRV_P521, 521, 0}, true},
+        {{KTY_EC, (enum key_curve)9, 0, 0}, {0}, false},
+        {{KTY_OCT, CRV_NONE, 0, 0}, {KTY_OCT, CRV_NONE, 256, 0}, true},
+        {{KTY_OCT, CRV_NONE, 192, 0}, {KTY_OCT, CRV_NONE, 192, 0}, true},
+        {{KTY_OCT, CRV_NONE, 64, 0}, {0}, false},
+        {{KTY_OCT, CRV_NONE, 512, 0}, {0}, false},
+        {{KTY_NONE, CRV_NONE, 0, 0}, {0}, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -85,7 +85,7 @@ static void spec_defaults_and_limits(void **state)
 
 static void generation_refuses_bad_specs(void **state)
 {
-    struct keymat_spec s = { .kty = KTY_RSA, .bits = 1024 };
+    struct keymat_spec s = {.kty = KTY_RSA, .bits = 1024};
     struct secret_buf b;
     struct keymat_public pub;
     (void)state;
@@ -95,17 +95,17 @@ static void generation_refuses_bad_specs(void **state)
 static void exponent_three(void **state)
 {
     static struct done d;
-    struct keymat_spec s = { .kty = KTY_RSA, .bits = 2048, .public_exponent = 3 };
-    struct secret_buf b = { 0 };
+    struct keymat_spec s = {.kty = KTY_RSA, .bits = 2048, .public_exponent = 3};
+    struct secret_buf b = {0};
     struct keymat_public pub;
     struct keymat *k = NULL;
-    uint8_t digest[32] = { 1 };
+    uint8_t digest[32] = {1};
     (void)state;
     assert_int_equal(keymat_generate(&s, &b, &pub), HSM_OK);
     assert_int_equal(pub.e_len, 1);
     assert_int_equal(pub.e[0], 3);
     assert_int_equal(keymat_open(bytes_of(b.p, b.n), &k), HSM_OK);
-    struct wire_crypto in = { .alg = ALG_PS256, .value = bytes_of(digest, 32) };
+    struct wire_crypto in = {.alg = ALG_PS256, .value = bytes_of(digest, 32)};
     testing_run(k, KEY_OP_SIGN, &in, &d);
     assert_int_equal(d.err, HSM_OK);
     keymat_unref(k);
@@ -130,9 +130,9 @@ static void public_parts_have_their_widths(void **state)
 
 static void new_keys_differ(void **state)
 {
-    struct keymat_spec s = { .kty = KTY_OCT };
-    struct secret_buf a = { 0 };
-    struct secret_buf b = { 0 };
+    struct keymat_spec s = {.kty = KTY_OCT};
+    struct secret_buf a = {0};
+    struct secret_buf b = {0};
     struct keymat_public pub;
     (void)state;
     assert_int_equal(keymat_generate(&s, &a, &pub), HSM_OK);
@@ -143,7 +143,7 @@ static void new_keys_differ(void **state)
     secret_buf_done(&b);
 }
 
-/* ---- the private format ------------------------------------------------------------------------ */
+/* ---- the private format ---------------------------------------------------------------------- */
 static void try_open(struct bytes sample, void *arg)
 {
     struct keymat *k = NULL;
@@ -158,8 +158,8 @@ static void try_open(struct bytes sample, void *arg)
 
 static unsigned damaged_opens(enum key_type kty, enum key_curve crv, size_t *ret_bits)
 {
-    struct keymat_spec s = { .kty = kty, .crv = crv };
-    struct secret_buf b = { 0 };
+    struct keymat_spec s = {.kty = kty, .crv = crv};
+    struct secret_buf b = {0};
     struct keymat_public pub;
     unsigned opened = 0;
     assert_int_equal(keymat_generate(&s, &b, &pub), HSM_OK);
@@ -204,7 +204,7 @@ static void ec_scalar_range(void **state)
     }
 }
 
-/* ---- AES --------------------------------------------------------------------------------------- */
+/* ---- AES ------------------------------------------------------------------------------------- */
 static void fill(uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -219,37 +219,39 @@ static void round_trip(struct keymat *k, unsigned alg, bool wrap, struct wire_cr
     testing_run(k, wrap ? KEY_OP_WRAP : KEY_OP_ENCRYPT, in, &there);
     assert_int_equal(there.err, HSM_OK);
     assert_int_equal(there.res.alg, alg);
-    struct wire_crypto out = { .alg = (uint8_t)alg, .value = there.res.value,
-                               .iv = there.res.iv, .aad = in->aad, .tag = there.res.tag };
+    struct wire_crypto out = {.alg = (uint8_t)alg,
+                              .value = there.res.value,
+                              .iv = there.res.iv,
+                              .aad = in->aad,
+                              .tag = there.res.tag};
     out.has = there.res.has;
     testing_run(k, wrap ? KEY_OP_UNWRAP : KEY_OP_DECRYPT, &out, &back);
     assert_int_equal(back.err, HSM_OK);
     assert_int_equal(back.res.has, 0);
     assert_int_equal(back.res.value.n, in->value.n);
-    assert_true(in->value.n == 0 ||
-                memcmp(back.res.value.p, in->value.p, in->value.n) == 0);
+    assert_true(in->value.n == 0 || memcmp(back.res.value.p, in->value.p, in->value.n) == 0);
 }
 
 static void aes_round_trips(void **state)
 {
     static uint8_t plain[65536];
-    static const uint8_t iv[16] = { 1, 2, 3 };
-    static const size_t lengths[] = { 0, 1, 15, 16, 17, 31, 32, 40, 255, 256, 65536 };
-    static const unsigned gcm[] = { ALG_A128GCM, ALG_A192GCM, ALG_A256GCM };
-    static const unsigned cbc[] = { ALG_A128CBC, ALG_A192CBC, ALG_A256CBC };
-    static const unsigned pad[] = { ALG_A128CBCPAD, ALG_A192CBCPAD, ALG_A256CBCPAD };
-    static const unsigned kw[] = { ALG_A128KW, ALG_A192KW, ALG_A256KW };
-    static const unsigned kwp[] = { ALG_A128KWPAD, ALG_A192KWPAD, ALG_A256KWPAD };
+    static const uint8_t iv[16] = {1, 2, 3};
+    static const size_t lengths[] = {0, 1, 15, 16, 17, 31, 32, 40, 255, 256, 65536};
+    static const unsigned gcm[] = {ALG_A128GCM, ALG_A192GCM, ALG_A256GCM};
+    static const unsigned cbc[] = {ALG_A128CBC, ALG_A192CBC, ALG_A256CBC};
+    static const unsigned pad[] = {ALG_A128CBCPAD, ALG_A192CBCPAD, ALG_A256CBCPAD};
+    static const unsigned kw[] = {ALG_A128KW, ALG_A192KW, ALG_A256KW};
+    static const unsigned kwp[] = {ALG_A128KWPAD, ALG_A192KWPAD, ALG_A256KWPAD};
     (void)state;
     fill(plain, sizeof plain);
     for (unsigned i = 0; i < 3; i++) {
         for (unsigned l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
             struct bytes value = bytes_of(lengths[l] == 0 ? NULL : plain, lengths[l]);
-            struct wire_crypto bare = { .value = value };
-            struct wire_crypto aad = { .value = value, .has = CRYPTO_HAS_AAD,
-                                       .aad = bytes_of(plain, 33) };
-            struct wire_crypto with_iv = { .value = value, .has = CRYPTO_HAS_IV,
-                                           .iv = bytes_of(iv, 16) };
+            struct wire_crypto bare = {.value = value};
+            struct wire_crypto aad = {
+                .value = value, .has = CRYPTO_HAS_AAD, .aad = bytes_of(plain, 33)};
+            struct wire_crypto with_iv = {
+                .value = value, .has = CRYPTO_HAS_IV, .iv = bytes_of(iv, 16)};
             round_trip(keys.oct[i], gcm[i], false, &bare);
             round_trip(keys.oct[i], gcm[i], false, &aad);
             round_trip(keys.oct[i], pad[i], false, &with_iv);
@@ -272,8 +274,10 @@ static void gcm_makes_its_own_iv(void **state)
     static struct done a, b;
     static const uint8_t iv[12];
     static const uint8_t text[5] = "four";
-    struct wire_crypto in = { .alg = ALG_A256GCM, .value = bytes_of(text, 4),
-                              .has = CRYPTO_HAS_IV, .iv = bytes_of(iv, 12) };
+    struct wire_crypto in = {.alg = ALG_A256GCM,
+                             .value = bytes_of(text, 4),
+                             .has = CRYPTO_HAS_IV,
+                             .iv = bytes_of(iv, 12)};
     (void)state;
     testing_run(keys.oct[2], KEY_OP_ENCRYPT, &in, &a);
     assert_int_equal(a.err, HSM_E_BAD_PARAMETER);
@@ -304,42 +308,44 @@ static void aes_parameters_are_checked(void **state)
         unsigned has;
         hsm_err err;
     } rows[] = {
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 0, 16, CRYPTO_HAS_TAG, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 11, 16, 5, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 16, 16, 5, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 15, 5, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 17, 5, HSM_E_BAD_PARAMETER },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 16, 5, HSM_E_CRYPTO },
-        { ALG_A256GCM, KEY_OP_DECRYPT, 0, 12, 16, 5, HSM_E_CRYPTO },
-        { ALG_A256CBC, KEY_OP_ENCRYPT, 16, 0, 0, 0, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBC, KEY_OP_ENCRYPT, 16, 35, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBC, KEY_OP_ENCRYPT, 0, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBC, KEY_OP_ENCRYPT, 17, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBC, KEY_OP_DECRYPT, 15, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBC, KEY_OP_ENCRYPT, 16, 16, 16, 5, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBCPAD, KEY_OP_DECRYPT, 0, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256CBCPAD, KEY_OP_DECRYPT, 24, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256KW, KEY_OP_WRAP, 8, 0, 0, 0, HSM_E_BAD_PARAMETER },
-        { ALG_A256KW, KEY_OP_WRAP, 20, 0, 0, 0, HSM_E_BAD_PARAMETER },
-        { ALG_A256KW, KEY_OP_WRAP, 16, 8, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER },
-        { ALG_A256KW, KEY_OP_UNWRAP, 0, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KW, KEY_OP_UNWRAP, 16, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KW, KEY_OP_UNWRAP, 25, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KW, KEY_OP_UNWRAP, 24, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KWPAD, KEY_OP_WRAP, 0, 0, 0, 0, HSM_E_BAD_PARAMETER },
-        { ALG_A256KWPAD, KEY_OP_UNWRAP, 8, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KWPAD, KEY_OP_UNWRAP, 17, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A256KWPAD, KEY_OP_UNWRAP, 16, 0, 0, 0, HSM_E_CRYPTO },
-        { ALG_A128KW, KEY_OP_WRAP, 16, 0, 0, 0, HSM_E_BAD_PARAMETER }, /* key has 256 bits */
-        { ALG_RS256, KEY_OP_SIGN, 32, 0, 0, 0, HSM_E_BAD_PARAMETER },
-        { ALG_A256KW, KEY_OP_ENCRYPT, 16, 0, 0, 0, HSM_E_BAD_PARAMETER },
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 0, 16, CRYPTO_HAS_TAG, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 11, 16, 5, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 16, 16, 5, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 15, 5, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 17, 5, HSM_E_BAD_PARAMETER},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 16, 12, 16, 5, HSM_E_CRYPTO},
+        {ALG_A256GCM, KEY_OP_DECRYPT, 0, 12, 16, 5, HSM_E_CRYPTO},
+        {ALG_A256CBC, KEY_OP_ENCRYPT, 16, 0, 0, 0, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBC, KEY_OP_ENCRYPT, 16, 35, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBC, KEY_OP_ENCRYPT, 0, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBC, KEY_OP_ENCRYPT, 17, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBC, KEY_OP_DECRYPT, 15, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBC, KEY_OP_ENCRYPT, 16, 16, 16, 5, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBCPAD, KEY_OP_DECRYPT, 0, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256CBCPAD, KEY_OP_DECRYPT, 24, 16, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256KW, KEY_OP_WRAP, 8, 0, 0, 0, HSM_E_BAD_PARAMETER},
+        {ALG_A256KW, KEY_OP_WRAP, 20, 0, 0, 0, HSM_E_BAD_PARAMETER},
+        {ALG_A256KW, KEY_OP_WRAP, 16, 8, 0, CRYPTO_HAS_IV, HSM_E_BAD_PARAMETER},
+        {ALG_A256KW, KEY_OP_UNWRAP, 0, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KW, KEY_OP_UNWRAP, 16, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KW, KEY_OP_UNWRAP, 25, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KW, KEY_OP_UNWRAP, 24, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KWPAD, KEY_OP_WRAP, 0, 0, 0, 0, HSM_E_BAD_PARAMETER},
+        {ALG_A256KWPAD, KEY_OP_UNWRAP, 8, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KWPAD, KEY_OP_UNWRAP, 17, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A256KWPAD, KEY_OP_UNWRAP, 16, 0, 0, 0, HSM_E_CRYPTO},
+        {ALG_A128KW, KEY_OP_WRAP, 16, 0, 0, 0, HSM_E_BAD_PARAMETER}, /* key has 256 bits */
+        {ALG_RS256, KEY_OP_SIGN, 32, 0, 0, 0, HSM_E_BAD_PARAMETER},
+        {ALG_A256KW, KEY_OP_ENCRYPT, 16, 0, 0, 0, HSM_E_BAD_PARAMETER},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct wire_crypto in = { .alg = (uint8_t)rows[i].alg, .value = bytes_of(z, rows[i].value),
-                                  .has = (uint8_t)rows[i].has, .iv = bytes_of(z, rows[i].iv),
-                                  .tag = bytes_of(z, rows[i].tag) };
+        struct wire_crypto in = {.alg = (uint8_t)rows[i].alg,
+                                 .value = bytes_of(z, rows[i].value),
+                                 .has = (uint8_t)rows[i].has,
+                                 .iv = bytes_of(z, rows[i].iv),
+                                 .tag = bytes_of(z, rows[i].tag)};
         testing_run(keys.oct[2], rows[i].op, &in, &d);
         if (d.err != rows[i].err)
             fail_msg("row %zu: %s", i, hsm_err_name(d.err));
@@ -349,11 +355,13 @@ static void aes_parameters_are_checked(void **state)
 static void cbc_padding_is_checked(void **state)
 {
     static struct done there, back;
-    static const uint8_t iv[16] = { 9 };
+    static const uint8_t iv[16] = {9};
     uint8_t cipher[16];
     unsigned refused = 0;
-    struct wire_crypto in = { .alg = ALG_A128CBCPAD, .value = bytes_str("hello"),
-                              .has = CRYPTO_HAS_IV, .iv = bytes_of(iv, 16) };
+    struct wire_crypto in = {.alg = ALG_A128CBCPAD,
+                             .value = bytes_str("hello"),
+                             .has = CRYPTO_HAS_IV,
+                             .iv = bytes_of(iv, 16)};
     (void)state;
     testing_run(keys.oct[0], KEY_OP_ENCRYPT, &in, &there);
     assert_int_equal(there.err, HSM_OK);
@@ -379,7 +387,7 @@ static void buffer_must_have_room(void **state)
     uint8_t buf[2000];
     struct wire_crypto_result res;
     const char *why = NULL;
-    struct wire_crypto in = { .alg = ALG_A256KW, .value = bytes_of(buf, 32) };
+    struct wire_crypto in = {.alg = ALG_A256KW, .value = bytes_of(buf, 32)};
     (void)state;
     assert_int_equal(keymat_crypto(keys.oct[2], KEY_OP_WRAP, &in, buf, 32 + 1023, &res, &why),
                      HSM_E_INTERNAL);
@@ -391,24 +399,26 @@ static void failures_leave_nothing_behind(void **state)
     static const uint8_t z[64];
     struct wire_crypto_result res;
     const char *why = NULL;
-    struct wire_crypto in = { .alg = ALG_A256GCM, .value = bytes_of(z, 64), .has = 5,
-                              .iv = bytes_of(z, 12), .tag = bytes_of(z, 16) };
+    struct wire_crypto in = {.alg = ALG_A256GCM,
+                             .value = bytes_of(z, 64),
+                             .has = 5,
+                             .iv = bytes_of(z, 12),
+                             .tag = bytes_of(z, 16)};
     (void)state;
     memset(buf, 0xaa, sizeof buf);
-    assert_int_equal(
-        keymat_crypto(keys.oct[2], KEY_OP_DECRYPT, &in, buf, sizeof buf, &res, &why),
-        HSM_E_CRYPTO);
+    assert_int_equal(keymat_crypto(keys.oct[2], KEY_OP_DECRYPT, &in, buf, sizeof buf, &res, &why),
+                     HSM_E_CRYPTO);
     for (size_t i = 0; i < sizeof buf; i++)
         assert_int_equal(buf[i], 0);
 }
 
-/* ---- RSA --------------------------------------------------------------------------------------- */
+/* ---- RSA ------------------------------------------------------------------------------------- */
 static void rsa_encryption_limits(void **state)
 {
     static const struct {
         unsigned alg;
         size_t overhead;
-    } rows[] = { { ALG_RSA1_5, 11 }, { ALG_RSA_OAEP, 42 }, { ALG_RSA_OAEP_256, 66 } };
+    } rows[] = {{ALG_RSA1_5, 11}, {ALG_RSA_OAEP, 42}, {ALG_RSA_OAEP_256, 66}};
     static struct done d;
     uint8_t plain[512];
     (void)state;
@@ -416,7 +426,7 @@ static void rsa_encryption_limits(void **state)
     for (unsigned i = 0; i < 3; i++) {
         for (unsigned a = 0; a < 3; a++) {
             size_t most = rsa_bits[i] / 8 - rows[a].overhead;
-            struct wire_crypto in = { .value = bytes_of(plain, most) };
+            struct wire_crypto in = {.value = bytes_of(plain, most)};
             round_trip(keys.rsa[i], rows[a].alg, false, &in);
             round_trip(keys.rsa[i], rows[a].alg, true, &in);
             in.value.n = 1;
@@ -433,12 +443,12 @@ static void rsa_encryption_limits(void **state)
 
 static void rsa_decryption_has_one_error(void **state)
 {
-    static const unsigned algs[] = { ALG_RSA1_5, ALG_RSA_OAEP, ALG_RSA_OAEP_256 };
+    static const unsigned algs[] = {ALG_RSA1_5, ALG_RSA_OAEP, ALG_RSA_OAEP_256};
     static struct done good, bad;
     uint8_t cipher[257];
     (void)state;
     for (unsigned a = 0; a < 3; a++) {
-        struct wire_crypto in = { .alg = (uint8_t)algs[a], .value = bytes_str("secret") };
+        struct wire_crypto in = {.alg = (uint8_t)algs[a], .value = bytes_str("secret")};
         testing_run(keys.rsa[0], KEY_OP_ENCRYPT, &in, &good);
         assert_int_equal(good.err, HSM_OK);
         memcpy(cipher, good.res.value.p, 256);
@@ -478,12 +488,12 @@ static const struct {
     size_t digest;
     int padding;
 } rsa_sigs[] = {
-    { ALG_RS256, "SHA256", 32, RSA_PKCS1_PADDING },
-    { ALG_RS384, "SHA384", 48, RSA_PKCS1_PADDING },
-    { ALG_RS512, "SHA512", 64, RSA_PKCS1_PADDING },
-    { ALG_PS256, "SHA256", 32, RSA_PKCS1_PSS_PADDING },
-    { ALG_PS384, "SHA384", 48, RSA_PKCS1_PSS_PADDING },
-    { ALG_PS512, "SHA512", 64, RSA_PKCS1_PSS_PADDING },
+    {ALG_RS256, "SHA256", 32, RSA_PKCS1_PADDING},
+    {ALG_RS384, "SHA384", 48, RSA_PKCS1_PADDING},
+    {ALG_RS512, "SHA512", 64, RSA_PKCS1_PADDING},
+    {ALG_PS256, "SHA256", 32, RSA_PKCS1_PSS_PADDING},
+    {ALG_PS384, "SHA384", 48, RSA_PKCS1_PSS_PADDING},
+    {ALG_PS512, "SHA512", 64, RSA_PKCS1_PSS_PADDING},
 };
 
 static const uint8_t message[] = "what the client signed";
@@ -512,16 +522,16 @@ static void rsa_signatures(void **state)
                                        bytes_of(keys.rsa_pub[i].e, keys.rsa_pub[i].e_len));
         assert_non_null(pub);
         for (unsigned a = 0; a < 6; a++) {
-            uint8_t digest[65] = { 0 };
-            EVP_Digest(message, sizeof message, digest, NULL,
-                       EVP_get_digestbyname(rsa_sigs[a].md), NULL);
-            struct wire_crypto in = { .alg = (uint8_t)rsa_sigs[a].alg,
-                                      .value = bytes_of(digest, rsa_sigs[a].digest) };
+            uint8_t digest[65] = {0};
+            EVP_Digest(message, sizeof message, digest, NULL, EVP_get_digestbyname(rsa_sigs[a].md),
+                       NULL);
+            struct wire_crypto in = {.alg = (uint8_t)rsa_sigs[a].alg,
+                                     .value = bytes_of(digest, rsa_sigs[a].digest)};
             testing_run(keys.rsa[i], KEY_OP_SIGN, &in, &d);
             assert_int_equal(d.err, HSM_OK);
             assert_int_equal(d.res.value.n, rsa_bits[i] / 8);
             assert_true(plain_verify(pub, rsa_sigs[a].md, rsa_sigs[a].padding, d.res.value));
-            struct wire_crypto check = { .alg = in.alg, .value = d.res.value, .digest = in.value };
+            struct wire_crypto check = {.alg = in.alg, .value = d.res.value, .digest = in.value};
             testing_run(keys.rsa[i], KEY_OP_VERIFY, &check, &v);
             assert_int_equal(v.err, HSM_OK);
             assert_int_equal(v.res.verified, 1);
@@ -547,20 +557,20 @@ static void rsa_signatures(void **state)
 
 static void rsnull_signs_what_it_is_given(void **state)
 {
-    static const uint8_t info[19] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
-                                      0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20 };
+    static const uint8_t info[19] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                     0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
     static struct done d, v;
-    uint8_t tbs[300] = { 0 };
+    uint8_t tbs[300] = {0};
     (void)state;
     memcpy(tbs, info, sizeof info);
     EVP_Digest(message, sizeof message, tbs + sizeof info, NULL, EVP_sha256(), NULL);
     EVP_PKEY *pub = jwk_rsa_public(bytes_of(keys.rsa_pub[0].n, keys.rsa_pub[0].n_len),
                                    bytes_of(keys.rsa_pub[0].e, keys.rsa_pub[0].e_len));
-    struct wire_crypto in = { .alg = ALG_RSNULL, .value = bytes_of(tbs, sizeof info + 32) };
+    struct wire_crypto in = {.alg = ALG_RSNULL, .value = bytes_of(tbs, sizeof info + 32)};
     testing_run(keys.rsa[0], KEY_OP_SIGN, &in, &d);
     assert_int_equal(d.err, HSM_OK);
     assert_true(plain_verify(pub, "SHA256", RSA_PKCS1_PADDING, d.res.value));
-    struct wire_crypto check = { .alg = ALG_RSNULL, .value = d.res.value, .digest = in.value };
+    struct wire_crypto check = {.alg = ALG_RSNULL, .value = d.res.value, .digest = in.value};
     testing_run(keys.rsa[0], KEY_OP_VERIFY, &check, &v);
     assert_int_equal(v.res.verified, 1);
     tbs[40] ^= 1;
@@ -579,22 +589,22 @@ static void rsnull_signs_what_it_is_given(void **state)
     EVP_PKEY_free(pub);
 }
 
-/* ---- ECDSA ------------------------------------------------------------------------------------- */
+/* ---- ECDSA ----------------------------------------------------------------------------------- */
 static const struct {
     unsigned alg;
     const char *group, *md;
     size_t digest;
 } ec_sigs[4] = {
-    { ALG_ES256, "prime256v1", "SHA256", 32 },
-    { ALG_ES256K, "secp256k1", "SHA256", 32 },
-    { ALG_ES384, "secp384r1", "SHA384", 48 },
-    { ALG_ES512, "secp521r1", "SHA512", 64 },
+    {ALG_ES256, "prime256v1", "SHA256", 32},
+    {ALG_ES256K, "secp256k1", "SHA256", 32},
+    {ALG_ES384, "secp384r1", "SHA384", 48},
+    {ALG_ES512, "secp521r1", "SHA512", 64},
 };
 
 static void ec_verify_refusals(struct keymat *k, struct wire_crypto check, uint8_t *sig)
 {
     static struct done v;
-    uint8_t zero[132] = { 0 };
+    uint8_t zero[132] = {0};
     sig[0] ^= 1;
     testing_run(k, KEY_OP_VERIFY, &check, &v);
     assert_int_equal(v.err, HSM_OK);
@@ -627,11 +637,11 @@ static void ec_signatures(void **state)
         EVP_PKEY *pub = jwk_ec_public(ec_sigs[i].group, bytes_of(keys.ec_pub[i].x, width),
                                       bytes_of(keys.ec_pub[i].y, width));
         assert_non_null(pub);
-        uint8_t digest[65] = { 0 };
+        uint8_t digest[65] = {0};
         EVP_Digest(message, sizeof message, digest, NULL, EVP_get_digestbyname(ec_sigs[i].md),
                    NULL);
-        struct wire_crypto in = { .alg = (uint8_t)ec_sigs[i].alg,
-                                  .value = bytes_of(digest, ec_sigs[i].digest) };
+        struct wire_crypto in = {.alg = (uint8_t)ec_sigs[i].alg,
+                                 .value = bytes_of(digest, ec_sigs[i].digest)};
         /* Often enough that short r or s occur and must be padded to the full width. */
         for (unsigned round = 0; round < (i == 0 ? 600 : 8); round++) {
             uint8_t der[160];
@@ -642,7 +652,7 @@ static void ec_signatures(void **state)
             assert_int_equal(ecdsa_raw_to_der(d.res.value, width, der, sizeof der, &der_n), HSM_OK);
             assert_true(plain_verify(pub, ec_sigs[i].md, 0, bytes_of(der, der_n)));
         }
-        struct wire_crypto check = { .alg = in.alg, .value = d.res.value, .digest = in.value };
+        struct wire_crypto check = {.alg = in.alg, .value = d.res.value, .digest = in.value};
         testing_run(keys.ec[i], KEY_OP_VERIFY, &check, &v);
         assert_int_equal(v.err, HSM_OK);
         assert_int_equal(v.res.verified, 1);
@@ -654,19 +664,19 @@ static void ec_signatures(void **state)
     }
 }
 
-/* ---- every algorithm x key x operation that does not fit is refused ------------------------------ */
+/* ---- every algorithm x key x operation that does not fit is refused -------------------------- */
 static void misfits_never_reach_the_key(void **state)
 {
     static struct done d;
     static const uint8_t z[64];
-    struct keymat *all[] = { keys.rsa[0], keys.ec[0], keys.ec[1], keys.ec[2],
-                             keys.ec[3],  keys.oct[0], keys.oct[1], keys.oct[2] };
+    struct keymat *all[] = {keys.rsa[0], keys.ec[0],  keys.ec[1],  keys.ec[2],
+                            keys.ec[3],  keys.oct[0], keys.oct[1], keys.oct[2]};
     (void)state;
     for (unsigned a = 0; a <= ALG__COUNT; a++) {
         for (unsigned bit = 0; bit < 9; bit++) {
             for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
                 const char *why = NULL;
-                struct wire_crypto in = { .alg = (uint8_t)a, .value = bytes_of(z, 32) };
+                struct wire_crypto in = {.alg = (uint8_t)a, .value = bytes_of(z, 32)};
                 if (crypto_alg_fits(a, 1u << bit, all[i]->kty, all[i]->crv, all[i]->bits, &why) ==
                     HSM_OK)
                     continue;
@@ -677,30 +687,34 @@ static void misfits_never_reach_the_key(void **state)
     }
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 static void *hammer(void *arg)
 {
     struct done *d = (struct done *)secret_alloc(sizeof *d);
-    uint8_t digest[32] = { 5 };
+    uint8_t digest[32] = {5};
     bool good = d != NULL;
     (void)arg;
     for (unsigned i = 0; i < 60 && good; i++) {
-        struct { struct keymat *k; unsigned alg; uint32_t op; } jobs[] = {
-            { keys.rsa[0], i % 2 == 0 ? ALG_RS256 : ALG_PS256, KEY_OP_SIGN },
-            { keys.rsa[0], ALG_RSA_OAEP_256, KEY_OP_WRAP },
-            { keys.ec[0], ALG_ES256, KEY_OP_SIGN },
-            { keys.oct[2], ALG_A256KW, KEY_OP_WRAP },
-            { keys.oct[2], ALG_A256KWPAD, KEY_OP_WRAP },
-            { keys.oct[2], ALG_A256GCM, KEY_OP_ENCRYPT },
-            { keys.oct[2], ALG_HS256, KEY_OP_SIGN },
-            { keys.oct[2], ALG_HS512, KEY_OP_SIGN },
+        struct {
+            struct keymat *k;
+            unsigned alg;
+            uint32_t op;
+        } jobs[] = {
+            {keys.rsa[0], i % 2 == 0 ? ALG_RS256 : ALG_PS256, KEY_OP_SIGN},
+            {keys.rsa[0], ALG_RSA_OAEP_256, KEY_OP_WRAP},
+            {keys.ec[0], ALG_ES256, KEY_OP_SIGN},
+            {keys.oct[2], ALG_A256KW, KEY_OP_WRAP},
+            {keys.oct[2], ALG_A256KWPAD, KEY_OP_WRAP},
+            {keys.oct[2], ALG_A256GCM, KEY_OP_ENCRYPT},
+            {keys.oct[2], ALG_HS256, KEY_OP_SIGN},
+            {keys.oct[2], ALG_HS512, KEY_OP_SIGN},
         };
         for (size_t j = 0; j < sizeof jobs / sizeof jobs[0]; j++) {
             const char *why = NULL;
-            struct wire_crypto in = { .alg = (uint8_t)jobs[j].alg, .value = bytes_of(digest, 32) };
+            struct wire_crypto in = {.alg = (uint8_t)jobs[j].alg, .value = bytes_of(digest, 32)};
             struct keymat *k = keymat_ref(jobs[j].k);
-            good &= keymat_crypto(k, jobs[j].op, &in, d->buf, sizeof d->buf, &d->res, &why) ==
-                    HSM_OK;
+            good &=
+                keymat_crypto(k, jobs[j].op, &in, d->buf, sizeof d->buf, &d->res, &why) == HSM_OK;
             keymat_unref(k);
         }
     }

@@ -30,8 +30,8 @@ static inline void testing_run(struct keymat *k, uint32_t op, const struct wire_
 static inline struct keymat *testing_new(enum key_type kty, enum key_curve crv, uint32_t bits,
                                          struct keymat_public *pub)
 {
-    struct keymat_spec spec = { .kty = kty, .crv = crv, .bits = bits };
-    struct secret_buf private_part = { 0 };
+    struct keymat_spec spec = {.kty = kty, .crv = crv, .bits = bits};
+    struct secret_buf private_part = {0};
     struct keymat *k = NULL;
     assert_int_equal(keymat_generate(&spec, &private_part, pub), HSM_OK);
     assert_int_equal(keymat_open(bytes_of(private_part.p, private_part.n), &k), HSM_OK);

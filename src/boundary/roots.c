@@ -9,12 +9,12 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define BACKUP_LEN    64u
-#define CERT_DAYS     9131 /* 25 years */
-#define FORMAT        1u
-#define KEY_DER_MAX   512u
-#define CERT_DER_MAX  4096u
-#define MAGIC         "KHRT"
+#define BACKUP_LEN   64u
+#define CERT_DAYS    9131 /* 25 years */
+#define FORMAT       1u
+#define KEY_DER_MAX  512u
+#define CERT_DER_MAX 4096u
+#define MAGIC        "KHRT"
 
 static void pkey_done(EVP_PKEY **p)
 {
@@ -58,7 +58,7 @@ void roots_done(struct roots *r)
     secret_buf_done(&r->audit_key);
     secret_buf_done(&r->mem);
     secret_free(r->owner_cert);
-    *r = (struct roots){ 0 };
+    *r = (struct roots){0};
 }
 
 static hsm_err roots_alloc(struct roots *r, size_t cert_n)
@@ -73,7 +73,7 @@ static hsm_err roots_alloc(struct roots *r, size_t cert_n)
     return HSM_OK;
 }
 
-/* ---- generation -------------------------------------------------------------------------------- */
+/* ---- generation ------------------------------------------------------------------------------ */
 static hsm_err key_to_der(const EVP_PKEY *key, struct secret_buf *ret)
 {
     DEFER(p8_done) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(key);
@@ -112,8 +112,8 @@ static bool cert_serial(X509 *cert)
 static bool cert_name(X509 *cert, const char *name)
 {
     X509_NAME *n = X509_get_subject_name(cert);
-    return X509_NAME_add_entry_by_NID(n, NID_commonName, MBSTRING_UTF8,
-                                      (const unsigned char *)name, -1, -1, 0) == 1 &&
+    return X509_NAME_add_entry_by_NID(n, NID_commonName, MBSTRING_UTF8, (const unsigned char *)name,
+                                      -1, -1, 0) == 1 &&
            X509_set_issuer_name(cert, n) == 1;
 }
 
@@ -157,7 +157,7 @@ static hsm_err generate(const char *pool_name, struct roots *r)
 
 hsm_err roots_generate(const char *pool_name, struct roots *ret)
 {
-    struct roots r = { 0 };
+    struct roots r = {0};
     hsm_err err = generate(pool_name, &r);
     if (err != HSM_OK) {
         roots_done(&r);
@@ -167,7 +167,7 @@ hsm_err roots_generate(const char *pool_name, struct roots *ret)
     return HSM_OK;
 }
 
-/* ---- serialisation ----------------------------------------------------------------------------- */
+/* ---- serialisation --------------------------------------------------------------------------- */
 hsm_err roots_encode(const struct roots *r, struct secret_buf *ret)
 {
     size_t n = 4 + 4 + sizeof r->pool.b + 5 * 4 + ROOT_KEY_LEN + BACKUP_LEN + r->owner_key.n +
@@ -277,7 +277,7 @@ hsm_err roots_decode(struct bytes b, struct roots *ret)
     if (parse(rd_of(b), &p) != HSM_OK)
         return HSM_E_CORRUPT;
     TRY(parts_check(&p));
-    struct roots r = { 0 };
+    struct roots r = {0};
     hsm_err err = fill(&p, &r);
     if (err != HSM_OK) {
         roots_done(&r);
@@ -287,7 +287,7 @@ hsm_err roots_decode(struct bytes b, struct roots *ret)
     return HSM_OK;
 }
 
-/* ---- derivation -------------------------------------------------------------------------------- */
+/* ---- derivation ------------------------------------------------------------------------------ */
 #define INFO_MAX 512u
 
 hsm_err roots_derive(const struct roots *r, const char *label, struct bytes context,

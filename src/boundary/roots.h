@@ -10,14 +10,14 @@
 #define ROOT_KEY_LEN 32
 
 struct roots {
-    struct uuid pool;             /* pool id (also the security domain id) */
-    uint8_t *dek;                 /* 32: data encryption key; record keys, index key, txn key derive */
-    uint8_t *backup;              /* 64: backup protection key */
-    struct secret_buf owner_key;  /* PKCS#8 DER of the partition-owner EC P-384 key */
-    struct secret_buf audit_key;  /* PKCS#8 DER of the EC P-256 key that signs audit checkpoints */
-    uint8_t *owner_cert;          /* DER of the self-signed owner certificate (public) */
+    struct uuid pool; /* pool id (also the security domain id) */
+    uint8_t *dek;     /* 32: data encryption key; record keys, index key, txn key derive */
+    uint8_t *backup;  /* 64: backup protection key */
+    struct secret_buf owner_key; /* PKCS#8 DER of the partition-owner EC P-384 key */
+    struct secret_buf audit_key; /* PKCS#8 DER of the EC P-256 key that signs audit checkpoints */
+    uint8_t *owner_cert;         /* DER of the self-signed owner certificate (public) */
     size_t owner_cert_n;
-    struct secret_buf mem;        /* backing of dek and backup */
+    struct secret_buf mem; /* backing of dek and backup */
 };
 /* Fresh secrets; pool name goes into the owner certificate's subject. */
 HSM_MUST_USE hsm_err roots_generate(const char *pool_name, struct roots *ret);

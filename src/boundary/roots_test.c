@@ -26,9 +26,9 @@ static void expect_same(const struct roots *a, const struct roots *b)
 
 static void generated_roots(void **state)
 {
-    struct roots a = { 0 };
-    struct roots b = { 0 };
-    uint8_t zero[64] = { 0 };
+    struct roots a = {0};
+    struct roots b = {0};
+    uint8_t zero[64] = {0};
     (void)state;
     assert_int_equal(roots_generate("dev", &a), HSM_OK);
     assert_int_equal(roots_generate("dev", &b), HSM_OK);
@@ -55,7 +55,7 @@ static EVP_PKEY *private_of(const struct secret_buf *der)
 
 static void owner_certificate(void **state)
 {
-    struct roots r = { 0 };
+    struct roots r = {0};
     char cn[64];
     int days = 0;
     int seconds = 0;
@@ -69,13 +69,12 @@ static void owner_certificate(void **state)
     assert_int_equal(X509_verify(cert, owner), 1);
     assert_int_equal(EVP_PKEY_eq(X509_get0_pubkey(cert), owner), 1);
     assert_int_equal(EVP_PKEY_get_bits(owner), 384);
-    assert_true(X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn,
-                                          sizeof cn) > 0);
+    assert_true(
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn, sizeof cn) > 0);
     assert_string_equal(cn, "my-pool");
     assert_int_equal(X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)), 0);
-    assert_int_equal(ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(cert),
-                                    X509_get0_notAfter(cert)),
-                     1);
+    assert_int_equal(
+        ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(cert), X509_get0_notAfter(cert)), 1);
     assert_int_equal(days, 9131);
     assert_true(X509_check_ca(cert) == 1);
     EVP_PKEY *audit = private_of(&r.audit_key);
@@ -89,7 +88,7 @@ static void owner_certificate(void **state)
 static void names_that_fit_no_certificate(void **state)
 {
     char name[100];
-    struct roots r = { 0 };
+    struct roots r = {0};
     (void)state;
     memset(name, 'a', sizeof name);
     name[sizeof name - 1] = '\0';
@@ -99,9 +98,9 @@ static void names_that_fit_no_certificate(void **state)
 
 static void encode_and_decode(void **state)
 {
-    struct roots a = { 0 };
-    struct roots b = { 0 };
-    struct secret_buf s = { 0 };
+    struct roots a = {0};
+    struct roots b = {0};
+    struct secret_buf s = {0};
     (void)state;
     assert_int_equal(roots_generate("dev", &a), HSM_OK);
     assert_int_equal(roots_encode(&a, &s), HSM_OK);
@@ -119,7 +118,7 @@ static void encode_and_decode(void **state)
 static void try_decode(struct bytes sample, void *arg)
 {
     unsigned *good = (unsigned *)arg;
-    struct roots r = { 0 };
+    struct roots r = {0};
     hsm_err err = roots_decode(sample, &r);
     if (err == HSM_OK) {
         ++*good;
@@ -132,8 +131,8 @@ static void try_decode(struct bytes sample, void *arg)
 
 static void damaged_roots(void **state)
 {
-    struct roots a = { 0 };
-    struct secret_buf s = { 0 };
+    struct roots a = {0};
+    struct secret_buf s = {0};
     unsigned good = 0;
     (void)state;
     assert_int_equal(roots_generate("dev", &a), HSM_OK);
@@ -169,11 +168,11 @@ static void hkdf(const struct roots *r, const char *info, size_t info_n, uint8_t
 
 static void derivation(void **state)
 {
-    struct roots r = { 0 };
+    struct roots r = {0};
     uint8_t got[32];
     uint8_t want[32];
     uint8_t other[32];
-    uint8_t big[600] = { 0 };
+    uint8_t big[600] = {0};
     (void)state;
     assert_int_equal(roots_generate("dev", &r), HSM_OK);
     assert_int_equal(roots_derive(&r, "record", bytes_of("\x02xyz", 4), got), HSM_OK);
@@ -190,9 +189,12 @@ static void derivation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(generated_roots),   cmocka_unit_test(owner_certificate),
-        cmocka_unit_test(names_that_fit_no_certificate), cmocka_unit_test(encode_and_decode),
-        cmocka_unit_test(damaged_roots),     cmocka_unit_test(derivation),
+        cmocka_unit_test(generated_roots),
+        cmocka_unit_test(owner_certificate),
+        cmocka_unit_test(names_that_fit_no_certificate),
+        cmocka_unit_test(encode_and_decode),
+        cmocka_unit_test(damaged_roots),
+        cmocka_unit_test(derivation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,15 +9,15 @@
 #include "codec/json.h"
 #include "codec/jwe.h"
 
-#define MASTER_LEN   32u
-#define SHARE_LEN    (2 * MASTER_LEN)
-#define BACKUP_LEN   64u
-#define ITEMS        3u
-#define ITEM_MAX     8192u
+#define MASTER_LEN    32u
+#define SHARE_LEN     (2 * MASTER_LEN)
+#define BACKUP_LEN    64u
+#define ITEMS         3u
+#define ITEM_MAX      8192u
 #define POOL_NAME_MAX 255u
 
-void sd_kdf(const uint8_t *key, size_t key_n, const char *label, const char *context,
-            uint32_t bits, uint8_t out[64])
+void sd_kdf(const uint8_t *key, size_t key_n, const char *label, const char *context, uint32_t bits,
+            uint8_t out[64])
 {
     /* One block of SP 800-108 in counter mode; clients are wrong about a second one. */
     HSM_ASSERT(bits <= 512 && bits % 8 == 0);
@@ -35,7 +35,7 @@ void sd_kdf(const uint8_t *key, size_t key_n, const char *label, const char *con
     secret_wipe(mac, sizeof mac);
 }
 
-/* ---- request ----------------------------------------------------------------------------------- */
+/* ---- request --------------------------------------------------------------------------------- */
 struct custodians {
     struct sd_cert cert[SD_CUSTODIANS_MAX];
     unsigned n;
@@ -64,8 +64,7 @@ static bool number_is(const EVP_PKEY *key, const char *param, struct bytes sent)
 {
     DEFER(bn_done) BIGNUM *have = NULL;
     DEFER(bn_done) BIGNUM *want = BN_bin2bn(sent.p, (int)sent.n, NULL);
-    return want != NULL && EVP_PKEY_get_bn_param(key, param, &have) == 1 &&
-           BN_cmp(have, want) == 0;
+    return want != NULL && EVP_PKEY_get_bn_param(key, param, &have) == 1 && BN_cmp(have, want) == 0;
 }
 
 static bool same_modulus(const EVP_PKEY *a, const EVP_PKEY *b)
@@ -110,7 +109,7 @@ static hsm_err custodians_parse(const struct wire_sd_download *req, struct custo
     return HSM_OK;
 }
 
-/* ---- items ------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 struct item {
     const char *tag;
     struct secret_buf mem;
@@ -169,7 +168,7 @@ static hsm_err items_make(struct items *s, const struct roots *r, const char *po
     return wr_ok(&header->w);
 }
 
-/* ---- file -------------------------------------------------------------------------------------- */
+/* ---- file ------------------------------------------------------------------------------------ */
 static hsm_err write_item(struct json_wr *j, const struct item *it, const uint8_t *master)
 {
     uint8_t cek[JWE_CEK_LEN];
@@ -241,7 +240,7 @@ static hsm_err make_file(const struct items *s, const struct custodians *c, stru
 {
     /* A new master key each time: shares of two downloads never go together, and this one is gone
      * when the function returns. */
-    DEFER(secret_buf_done) struct secret_buf mem = { 0 };
+    DEFER(secret_buf_done) struct secret_buf mem = {0};
     TRY(secret_buf_new(&mem, MASTER_LEN + (size_t)SD_CUSTODIANS_MAX * SHARE_LEN));
     uint8_t *master = mem.p;
     uint8_t *shares = mem.p + MASTER_LEN;
@@ -270,8 +269,8 @@ hsm_err sd_download(const struct wire_sd_download *req, const struct roots *root
                     const char *pool_name, uint64_t now_s, struct wr *out, char *thumbprints,
                     size_t thumbprints_cap, const char **why)
 {
-    DEFER(custodians_done) struct custodians c = { 0 };
-    DEFER(items_done) struct items s = { 0 };
+    DEFER(custodians_done) struct custodians c = {0};
+    DEFER(items_done) struct items s = {0};
     *why = hsm_err_text(HSM_E_BAD_PARAMETER);
     TRY(custodians_parse(req, &c, why));
     TRY(list_thumbprints(&c, thumbprints, thumbprints_cap));

@@ -14,8 +14,8 @@
 
 /* Check a download request (WIRE_SD_DOWNLOAD fields): 3..10 distinct certificates with distinct RSA
  * keys of 2048..4096 bits, n/e equal to the certificate's when present, 2 <= required <= N (0 means
- * 2). HSM_E_BAD_PARAMETER with *why. Writes the JSON text of the file to out. Every call makes a new
- * master key; the items are the pool's root secrets. thumbprints: base64url SHA-256 of each
+ * 2). HSM_E_BAD_PARAMETER with *why. Writes the JSON text of the file to out. Every call makes a
+ * new master key; the items are the pool's root secrets. thumbprints: base64url SHA-256 of each
  * certificate, comma separated, for the audit record. */
 HSM_MUST_USE hsm_err sd_download(const struct wire_sd_download *req, const struct roots *roots,
                                  const char *pool_name, uint64_t now_s, struct wr *out,
@@ -26,7 +26,7 @@ HSM_MUST_USE hsm_err sd_download(const struct wire_sd_download *req, const struc
  *                 u32 count, then per other item: lv tag, SHA-256 of its plaintext (32)
  *   sd_owner      "KHSO" u32 format, lv owner key, lv audit key (PKCS#8), lv owner certificate
  *   sd_root_keys  "KHSK" u32 format, lv data encryption key, lv backup protection key */
-#define SD_FORMAT 1u
+#define SD_FORMAT        1u
 #define SD_TAG_HEADER    "sd_header"
 #define SD_TAG_OWNER     "sd_owner"
 #define SD_TAG_ROOT_KEYS "sd_root_keys"
@@ -43,8 +43,8 @@ HSM_MUST_USE hsm_err sd_cert_parse(struct bytes der, struct sd_cert *ret, const 
 void sd_cert_done(struct sd_cert *c);
 
 /* Building blocks, exported for their tests. */
-void sd_kdf(const uint8_t *key, size_t key_n, const char *label, const char *context,
-            uint32_t bits, uint8_t out[64]); /* bits <= 512 */
+void sd_kdf(const uint8_t *key, size_t key_n, const char *label, const char *context, uint32_t bits,
+            uint8_t out[64]); /* bits <= 512 */
 /* secret[n] into shares[count], each 2n bytes (little-endian words x<<9|y); 2 <= required <= count
  * <= 126. Constant time in the secret. */
 HSM_MUST_USE hsm_err sd_shamir_split(const uint8_t *secret, size_t n, unsigned count,

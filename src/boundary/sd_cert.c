@@ -56,7 +56,7 @@ static hsm_err parse(struct bytes der, struct sd_cert *c, const char **why)
 
 hsm_err sd_cert_parse(struct bytes der, struct sd_cert *ret, const char **why)
 {
-    struct sd_cert c = { 0 };
+    struct sd_cert c = {0};
     hsm_err err = parse(der, &c, why);
     ERR_clear_error();
     if (err != HSM_OK) {
@@ -70,5 +70,5 @@ hsm_err sd_cert_parse(struct bytes der, struct sd_cert *ret, const char **why)
 void sd_cert_done(struct sd_cert *c)
 {
     EVP_PKEY_free(c->key);
-    *c = (struct sd_cert){ 0 };
+    *c = (struct sd_cert){0};
 }

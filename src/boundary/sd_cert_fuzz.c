@@ -4,7 +4,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct sd_cert c = { 0 };
+    struct sd_cert c = {0};
     const char *why = NULL;
     hsm_err err = sd_cert_parse(bytes_of(data, size), &c, &why);
     HSM_ASSERT(err == HSM_OK || (err == HSM_E_BAD_PARAMETER && why != NULL && c.key == NULL));

@@ -10,7 +10,7 @@ static void kdf_answers(void **state)
     (void)state;
     for (uint32_t at = json_first(&v->doc, list); at != JSON_NONE;
          at = json_next(&v->doc, list, at)) {
-        uint8_t key[128], want[64], got[64] = { 0 };
+        uint8_t key[128], want[64], got[64] = {0};
         char label[128], context[128];
         size_t key_n = vec_hex(v, vec_get(v, at, "key_hex"), key, sizeof key);
         size_t want_n = vec_hex(v, vec_get(v, at, "output_hex"), want, sizeof want);
@@ -120,11 +120,13 @@ static unsigned y_of(const uint8_t *share, size_t b)
  * byte has its own polynomial. The bounds are seven standard deviations wide. */
 static void shares_are_uniform(void **state)
 {
-    enum { ROUNDS = 3000 };
+    enum {
+        ROUNDS = 3000
+    };
     static unsigned count[257];
     static const uint8_t secret[64];
     uint8_t share[2][128];
-    uint8_t *const shares[2] = { share[0], share[1] };
+    uint8_t *const shares[2] = {share[0], share[1]};
     unsigned equal_neighbours = 0;
     (void)state;
     for (unsigned r = 0; r < ROUNDS; r++) {
@@ -142,7 +144,7 @@ static void shares_are_uniform(void **state)
 
 static void bad_parameters(void **state)
 {
-    uint8_t secret[4] = { 0 };
+    uint8_t secret[4] = {0};
     uint8_t share[130][8];
     uint8_t *shares[130];
     (void)state;
@@ -167,9 +169,9 @@ static void bad_shares(void **state)
     uint8_t got[64];
     (void)state;
     split(&s, 3, 2);
-    const uint8_t *twice[2] = { s.share[0], s.share[0] };
+    const uint8_t *twice[2] = {s.share[0], s.share[0]};
     assert_int_equal(sd_shamir_join(twice, 2, 64, got), HSM_E_CRYPTO);
-    const uint8_t *pair[2] = { s.share[0], s.share[1] };
+    const uint8_t *pair[2] = {s.share[0], s.share[1]};
     assert_int_equal(sd_shamir_join(pair, 1, 64, got), HSM_E_CRYPTO);
     assert_int_equal(sd_shamir_join(pair, 2, 0, got), HSM_E_CRYPTO);
     assert_int_equal(sd_shamir_join(pair, 2, 64, got), HSM_OK);
@@ -195,9 +197,9 @@ static void bad_shares(void **state)
 /* y(1) = y(2) = 256 is the constant polynomial 256: no byte. */
 static void a_sum_of_256_is_refused(void **state)
 {
-    static const uint8_t a[2] = { 0x00, 0x03 };
-    static const uint8_t b[2] = { 0x00, 0x05 };
-    const uint8_t *pair[2] = { a, b };
+    static const uint8_t a[2] = {0x00, 0x03};
+    static const uint8_t b[2] = {0x00, 0x05};
+    const uint8_t *pair[2] = {a, b};
     uint8_t got = 1;
     (void)state;
     assert_int_equal(sd_shamir_join(pair, 2, 1, &got), HSM_E_CRYPTO);
@@ -206,9 +208,12 @@ static void a_sum_of_256_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kdf_answers),      cmocka_unit_test(shamir_answers),
-        cmocka_unit_test(split_and_join),   cmocka_unit_test(shares_are_uniform),
-        cmocka_unit_test(bad_parameters),   cmocka_unit_test(bad_shares),
+        cmocka_unit_test(kdf_answers),
+        cmocka_unit_test(shamir_answers),
+        cmocka_unit_test(split_and_join),
+        cmocka_unit_test(shares_are_uniform),
+        cmocka_unit_test(bad_parameters),
+        cmocka_unit_test(bad_shares),
         cmocka_unit_test(a_sum_of_256_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

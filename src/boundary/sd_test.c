@@ -80,7 +80,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 struct ask {
     uint8_t list[60000];
     struct wr w;
@@ -103,7 +103,7 @@ static struct ask *ask_new(uint8_t required)
 
 static void ask_cert(struct ask *a, struct bytes der, struct bytes n, struct bytes e)
 {
-    struct wire_sd_cert c = { .der = der, .n = n, .e = e };
+    struct wire_sd_cert c = {.der = der, .n = n, .e = e};
     size_t at = wr_lv_open(&a->w);
     wire_sd_cert_put(&a->w, &c);
     wr_lv_close(&a->w, at);
@@ -112,15 +112,15 @@ static void ask_cert(struct ask *a, struct bytes der, struct bytes n, struct byt
 
 static void ask_custodian(struct ask *a, const struct custodian *c)
 {
-    struct bytes none = { 0 };
+    struct bytes none = {0};
     ask_cert(a, bytes_of(c->der, c->der_n), none, none);
 }
 
 static hsm_err ask_run(struct ask *a)
 {
-    struct wire_sd_download req = { .required = a->required, .certificates = wr_view(&a->w) };
-    return sd_download(&req, &roots, "my-pool", NOW, &a->out, a->thumbprints,
-                       sizeof a->thumbprints, &a->why);
+    struct wire_sd_download req = {.required = a->required, .certificates = wr_view(&a->w)};
+    return sd_download(&req, &roots, "my-pool", NOW, &a->out, a->thumbprints, sizeof a->thumbprints,
+                       &a->why);
 }
 
 static void ask_refused(struct ask *a, const char *mentions)
@@ -132,7 +132,7 @@ static void ask_refused(struct ask *a, const char *mentions)
     assert_int_equal(a->out.n, 0);
 }
 
-/* ---- opening a file as a custodian does -------------------------------------------------------- */
+/* ---- opening a file as a custodian does ------------------------------------------------------ */
 struct file {
     struct json_tok tok[512];
     struct json_doc doc;
@@ -145,7 +145,7 @@ static void file_parse(struct bytes text, struct file *f)
 
 static struct bytes file_text(const struct file *f, uint32_t obj, const char *name)
 {
-    struct bytes b = { 0 };
+    struct bytes b = {0};
     assert_int_equal(json_plain(&f->doc, json_get(&f->doc, obj, name), &b), HSM_OK);
     return b;
 }
@@ -162,7 +162,7 @@ static uint32_t element(const struct file *f, uint32_t list, unsigned i)
 static hsm_err open_master(const struct file *f, const struct custodian *c, unsigned mask,
                            uint8_t master[32])
 {
-    struct secret_buf share[10] = { 0 };
+    struct secret_buf share[10] = {0};
     const uint8_t *p[10];
     unsigned k = 0;
     uint32_t list = json_get(&f->doc, json_get(&f->doc, 0, "SharedKeys"), "enc_shares");
@@ -217,7 +217,7 @@ static struct rd expect_head(const struct secret_buf *b, const char *magic)
 
 static void expect_items(const struct file *f, const uint8_t *master)
 {
-    struct secret_buf item[3] = { 0 };
+    struct secret_buf item[3] = {0};
     char tag[3][64];
     struct bytes b;
     uint64_t created = 0;
@@ -263,7 +263,7 @@ static void every_quorum_opens(const struct custodian *c, unsigned n, unsigned r
 {
     static struct file f;
     struct ask *a = ask_new((uint8_t)required);
-    uint8_t first[32] = { 0 };
+    uint8_t first[32] = {0};
     unsigned subsets = 0;
     for (unsigned i = 0; i < n; i++)
         ask_custodian(a, &c[i]);
@@ -295,7 +295,7 @@ static void quorums(void **state)
     every_quorum_opens(set5, 5, 3, 10);
 }
 
-/* ---- form of the file -------------------------------------------------------------------------- */
+/* ---- form of the file ------------------------------------------------------------------------ */
 static void decode_part(struct bytes jwe, unsigned index, uint8_t *dst, size_t *ret_n)
 {
     const uint8_t *p = jwe.p;
@@ -325,12 +325,12 @@ static void file_text_is_exact(void **state)
     uint32_t shares = json_get(&f.doc, json_get(&f.doc, 0, "SharedKeys"), "enc_shares");
     wr_str(&w, "{\"EncData\":{\"data\":[");
     for (unsigned i = 0; i < 3; i++) {
-        static const char *const tags[] = { "sd_header", "sd_owner", "sd_root_keys" };
+        static const char *const tags[] = {"sd_header", "sd_owner", "sd_root_keys"};
         char header[128];
         struct bytes jwe = file_text(&f, element(&f, data, i), "compact_jwe");
         decode_part(jwe, 0, part, &n);
-        snprintf(header, sizeof header, "{\"alg\":\"dir\",\"enc\":\"A256CBC-HS512\",\"kid\":\"%s\"}",
-                 tags[i]);
+        snprintf(header, sizeof header,
+                 "{\"alg\":\"dir\",\"enc\":\"A256CBC-HS512\",\"kid\":\"%s\"}", tags[i]);
         assert_true(bytes_eq_str(bytes_of(part, n), header));
         decode_part(jwe, 1, part, &n);
         assert_int_equal(n, 0);
@@ -394,14 +394,14 @@ static void every_download_has_its_own_master_key(void **state)
     assert_memory_not_equal(master[0], master[1], 32);
 }
 
-/* ---- files of others --------------------------------------------------------------------------- */
+/* ---- files of others ------------------------------------------------------------------------- */
 static void vector_domains_open(void **state)
 {
     static const struct {
         const char *file;
         const struct custodian *c;
         unsigned mask;
-    } rows[] = { { "sd-2of3.json", set3, 6 }, { "sd-3of5.json", set5, 0x15 } };
+    } rows[] = {{"sd-2of3.json", set3, 6}, {"sd-3of5.json", set5, 0x15}};
     static char text[FILE_MAX];
     static struct file f;
     (void)state;
@@ -418,7 +418,7 @@ static void vector_domains_open(void **state)
         for (uint32_t at = json_first(&v->doc, items); at != JSON_NONE;
              at = json_next(&v->doc, items, at)) {
             static uint8_t plain[8192];
-            struct secret_buf got = { 0 };
+            struct secret_buf got = {0};
             char tag[64];
             size_t plain_n = vec_hex(v, vec_get(v, at, "plaintext_hex"), plain, sizeof plain);
             open_item(&f, master, k++, tag, &got);
@@ -431,7 +431,7 @@ static void vector_domains_open(void **state)
     }
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 static size_t self_signed(EVP_PKEY *key, long serial, uint8_t *dst, size_t cap)
 {
     X509 *c = X509_new();
@@ -455,7 +455,7 @@ static void numbers_and_quorum(void **state)
     ask_custodian(a, &set3[0]);
     ask_custodian(a, &set3[1]);
     ask_refused(a, "3 to 10");
-    static const uint8_t bad[] = { 1, 4, 5, 10, 11, 255 };
+    static const uint8_t bad[] = {1, 4, 5, 10, 11, 255};
     for (size_t i = 0; i < sizeof bad; i++) {
         a = ask_new(bad[i]);
         for (unsigned k = 0; k < 3; k++)
@@ -466,7 +466,7 @@ static void numbers_and_quorum(void **state)
 
 static void ten_custodians_and_no_more(void **state)
 {
-    struct bytes none = { 0 };
+    struct bytes none = {0};
     struct ask *a = ask_new(10);
     static uint8_t der[11][2048];
     (void)state;
@@ -484,9 +484,9 @@ static void ten_custodians_and_no_more(void **state)
 
 static void numbers_of_the_request_must_match(void **state)
 {
-    static const uint8_t e[] = { 1, 0, 1 };
-    static const uint8_t e_padded[] = { 0, 0, 1, 0, 1 };
-    static const uint8_t e_wrong[] = { 3 };
+    static const uint8_t e[] = {1, 0, 1};
+    static const uint8_t e_padded[] = {0, 0, 1, 0, 1};
+    static const uint8_t e_wrong[] = {3};
     uint8_t n[256];
     BIGNUM *b = NULL;
     (void)state;
@@ -497,12 +497,12 @@ static void numbers_of_the_request_must_match(void **state)
         struct bytes n, e;
         bool ok;
     } rows[] = {
-        { bytes_of(n, 256), bytes_of(e, 3), true },
-        { bytes_of(n, 256), bytes_of(NULL, 0), true },
-        { bytes_of(n, 256), bytes_of(e_padded, 5), true },
-        { bytes_of(n, 255), bytes_of(e, 3), false },
-        { bytes_of(n, 256), bytes_of(e_wrong, 1), false },
-        { bytes_of(e, 3), bytes_of(e, 3), false },
+        {bytes_of(n, 256), bytes_of(e, 3), true},
+        {bytes_of(n, 256), bytes_of(NULL, 0), true},
+        {bytes_of(n, 256), bytes_of(e_padded, 5), true},
+        {bytes_of(n, 255), bytes_of(e, 3), false},
+        {bytes_of(n, 256), bytes_of(e_wrong, 1), false},
+        {bytes_of(e, 3), bytes_of(e, 3), false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ask *a = ask_new(2);
@@ -518,7 +518,7 @@ static void numbers_of_the_request_must_match(void **state)
 
 static void custodians_must_differ(void **state)
 {
-    struct bytes none = { 0 };
+    struct bytes none = {0};
     uint8_t der[4096];
     struct ask *a = ask_new(2);
     (void)state;
@@ -537,7 +537,7 @@ static void custodians_must_differ(void **state)
 
 static void certificates_that_do_not_do(void **state)
 {
-    struct sd_cert c = { 0 };
+    struct sd_cert c = {0};
     const char *why = NULL;
     uint8_t der[4096];
     (void)state;
@@ -550,11 +550,10 @@ static void certificates_that_do_not_do(void **state)
     sd_cert_done(&c);
     assert_int_equal(sd_cert_parse(bytes_of(der, n + 1), &c, &why), HSM_E_BAD_PARAMETER);
     assert_int_equal(sd_cert_parse(bytes_of(der, n - 1), &c, &why), HSM_E_BAD_PARAMETER);
-    assert_int_equal(
-        sd_cert_parse(bytes_of(roots.owner_cert, roots.owner_cert_n), &c, &why),
-        HSM_E_BAD_PARAMETER);
+    assert_int_equal(sd_cert_parse(bytes_of(roots.owner_cert, roots.owner_cert_n), &c, &why),
+                     HSM_E_BAD_PARAMETER);
     assert_non_null(strstr(why, "RSA"));
-    static const unsigned bits[] = { 1024, 2040, 4104 };
+    static const unsigned bits[] = {1024, 2040, 4104};
     for (unsigned i = 0; i < 3; i++) {
         EVP_PKEY *k = EVP_RSA_gen(bits[i]);
         n = self_signed(k, 1, der, sizeof der);
@@ -571,22 +570,23 @@ static void short_buffers(void **state)
     (void)state;
     for (unsigned i = 0; i < 3; i++)
         ask_custodian(a, &set3[i]);
-    struct wire_sd_download req = { .required = 2, .certificates = wr_view(&a->w) };
+    struct wire_sd_download req = {.required = 2, .certificates = wr_view(&a->w)};
     assert_int_equal(ask_run(a), HSM_OK);
     size_t whole = a->out.n;
-    for (size_t cap = 0; cap < whole; cap += cap + 611 < whole || cap + 1 == whole ? 611 : whole - 1 - cap) {
+    for (size_t cap = 0; cap < whole;
+         cap += cap + 611 < whole || cap + 1 == whole ? 611 : whole - 1 - cap) {
         struct wr out = wr_of(a->file, cap);
         assert_int_equal(sd_download(&req, &roots, "my-pool", NOW, &out, a->thumbprints,
                                      sizeof a->thumbprints, &a->why),
                          HSM_E_RANGE);
     }
     a->out = wr_of(a->file, whole);
-    assert_int_equal(sd_download(&req, &roots, "my-pool", NOW, &a->out, a->thumbprints, 100,
-                                 &a->why),
-                     HSM_E_RANGE);
+    assert_int_equal(
+        sd_download(&req, &roots, "my-pool", NOW, &a->out, a->thumbprints, 100, &a->why),
+        HSM_E_RANGE);
 }
 
-/* ---- a sample for the oracle ------------------------------------------------------------------- */
+/* ---- a sample for the oracle ----------------------------------------------------------------- */
 /* The end-to-end suite opens it with check_vectors.py. */
 static void write_sample(void **state)
 {
@@ -619,7 +619,7 @@ static void write_sample(void **state)
     json_name(&j, "items");
     json_obj_open(&j);
     for (unsigned i = 0; i < 3; i++) {
-        struct secret_buf item = { 0 };
+        struct secret_buf item = {0};
         char tag[64];
         open_item(&f, master, i, tag, &item);
         json_name(&j, tag);
@@ -629,8 +629,8 @@ static void write_sample(void **state)
     json_obj_close(&j);
     json_obj_close(&j);
     assert_int_equal(wr_ok(&w), HSM_OK);
-    int fd = open(KEYHOLD_BINARY_DIR "/sd-sample.json",
-                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd =
+        open(KEYHOLD_BINARY_DIR "/sd-sample.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, w.p, w.n), w.n);
     assert_int_equal(close(fd), 0);

@@ -47,7 +47,7 @@ static hsm_err key_path(const char *path, const char *suffix, char dst[PATH_MAX]
     return n > 0 && n < PATH_MAX ? HSM_OK : HSM_E_RANGE;
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 static hsm_err read_all(int fd, uint8_t *dst, size_t n)
 {
     while (n > 0) {
@@ -128,8 +128,7 @@ static hsm_err sync_parent(const char *path)
 
 static hsm_err write_synced(const char *path, const uint8_t *p, size_t n)
 {
-    DEFER(fd_done) int fd =
-        open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    DEFER(fd_done) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fchmod(fd, 0600) != 0)
         return HSM_E_IO;
     TRY(write_all(fd, p, n));
@@ -154,7 +153,7 @@ static hsm_err file_write(const char *path, const uint8_t *p, size_t n, char *te
     return HSM_OK;
 }
 
-/* ---- sealing ----------------------------------------------------------------------------------- */
+/* ---- sealing --------------------------------------------------------------------------------- */
 static void head_put(uint8_t head[HEAD_LEN])
 {
     struct wr w = wr_of(head, HEAD_LEN);
@@ -194,7 +193,7 @@ static hsm_err unseal(const struct secret_buf *key, const struct secret_buf *fil
     size_t body_n = file->n - HEAD_LEN - NONCE_LEN - TAG_LEN;
     uint8_t tag[TAG_LEN];
     memcpy(tag, body + body_n, TAG_LEN);
-    DEFER(secret_buf_done) struct secret_buf plain = { 0 };
+    DEFER(secret_buf_done) struct secret_buf plain = {0};
     TRY(secret_buf_new(&plain, body_n));
     int n = 0;
     DEFER(cipher_ctx_done) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
@@ -207,14 +206,14 @@ static hsm_err unseal(const struct secret_buf *key, const struct secret_buf *fil
         return HSM_E_CORRUPT;
     }
     *ret = plain;
-    plain = (struct secret_buf){ 0 };
+    plain = (struct secret_buf){0};
     return HSM_OK;
 }
 
-/* ---- provider ---------------------------------------------------------------------------------- */
+/* ---- provider -------------------------------------------------------------------------------- */
 static hsm_err key_load(const char *path, struct secret_buf *ret, char *text, size_t cap)
 {
-    DEFER(secret_buf_done) struct secret_buf b = { 0 };
+    DEFER(secret_buf_done) struct secret_buf b = {0};
     TRY(file_read(path, true, &b, text, cap));
     if (b.n != ROOT_KEY_LEN)
         return say(HSM_E_CORRUPT, text, cap,
@@ -222,7 +221,7 @@ static hsm_err key_load(const char *path, struct secret_buf *ret, char *text, si
                    "directory",
                    path, b.n, ROOT_KEY_LEN);
     *ret = b;
-    b = (struct secret_buf){ 0 };
+    b = (struct secret_buf){0};
     return HSM_OK;
 }
 
@@ -232,9 +231,9 @@ hsm_err seal_file_load(const char *path, struct roots *ret, char *text, size_t c
     snprintf(text, cap, "out of memory while opening %s", path);
     if (key_path(path, ".key", kpath) != HSM_OK)
         return say(HSM_E_RANGE, text, cap, "the path of the seal file is too long");
-    DEFER(secret_buf_done) struct secret_buf file = { 0 };
-    DEFER(secret_buf_done) struct secret_buf key = { 0 };
-    DEFER(secret_buf_done) struct secret_buf plain = { 0 };
+    DEFER(secret_buf_done) struct secret_buf file = {0};
+    DEFER(secret_buf_done) struct secret_buf key = {0};
+    DEFER(secret_buf_done) struct secret_buf plain = {0};
     TRY(file_read(path, false, &file, text, cap));
     hsm_err err = key_load(kpath, &key, text, cap);
     if (err == HSM_E_NOT_FOUND)
@@ -256,20 +255,20 @@ hsm_err seal_file_load(const char *path, struct roots *ret, char *text, size_t c
     return HSM_OK;
 }
 
-/* An existing key is used again: replaced before the sealed file it would, after a crash in between,
- * leave a pool that nothing can open. */
+/* An existing key is used again: replaced before the sealed file it would, after a crash in
+ * between, leave a pool that nothing can open. */
 static hsm_err key_load_or_make(const char *path, struct secret_buf *ret, char *text, size_t cap)
 {
     hsm_err err = key_load(path, ret, text, cap);
     if (err != HSM_E_NOT_FOUND)
         return err;
-    DEFER(secret_buf_done) struct secret_buf key = { 0 };
+    DEFER(secret_buf_done) struct secret_buf key = {0};
     TRY(secret_buf_new(&key, ROOT_KEY_LEN));
     if (RAND_priv_bytes(key.p, (int)key.n) != 1)
         return say(HSM_E_INTERNAL, text, cap, "no random bytes for %s", path);
     TRY(file_write(path, key.p, key.n, text, cap));
     *ret = key;
-    key = (struct secret_buf){ 0 };
+    key = (struct secret_buf){0};
     return HSM_OK;
 }
 
@@ -279,9 +278,9 @@ hsm_err seal_file_store(const char *path, const struct roots *r, char *text, siz
     snprintf(text, cap, "out of memory while writing %s", path);
     if (key_path(path, ".key", kpath) != HSM_OK)
         return say(HSM_E_RANGE, text, cap, "the path of the seal file is too long");
-    DEFER(secret_buf_done) struct secret_buf plain = { 0 };
-    DEFER(secret_buf_done) struct secret_buf key = { 0 };
-    DEFER(secret_buf_done) struct secret_buf file = { 0 };
+    DEFER(secret_buf_done) struct secret_buf plain = {0};
+    DEFER(secret_buf_done) struct secret_buf key = {0};
+    DEFER(secret_buf_done) struct secret_buf file = {0};
     TRY(roots_encode(r, &plain));
     TRY(key_load_or_make(kpath, &key, text, cap));
     TRY(secret_buf_new(&file, HEAD_LEN + NONCE_LEN + plain.n + TAG_LEN));

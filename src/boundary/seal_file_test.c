@@ -20,7 +20,7 @@ struct place {
 static int setup(void **state)
 {
     static struct place p;
-    p = (struct place){ .dir = "/tmp/seal_file_test.XXXXXX" };
+    p = (struct place){.dir = "/tmp/seal_file_test.XXXXXX"};
     assert_non_null(mkdtemp(p.dir));
     snprintf(p.path, sizeof p.path, "%s/roots.sealed", p.dir);
     snprintf(p.key, sizeof p.key, "%s.key", p.path);
@@ -71,7 +71,7 @@ static void store(struct place *p)
 
 static void expect_load(struct place *p, hsm_err want, const char *mentions)
 {
-    struct roots r = { 0 };
+    struct roots r = {0};
     char text[512] = "";
     assert_int_equal(seal_file_load(p->path, &r, text, sizeof text), want);
     if (want == HSM_OK) {
@@ -136,7 +136,7 @@ static void crash_between_key_and_file(void **state)
 
 static void key_file_of_others(void **state)
 {
-    static const mode_t modes[] = { 0640, 0604, 0660, 0601, 0777 };
+    static const mode_t modes[] = {0640, 0604, 0660, 0601, 0777};
     struct place *p = (struct place *)*state;
     char text[512] = "";
     store(p);
@@ -201,12 +201,12 @@ static void places_that_cannot_be_written(void **state)
     struct place *p = (struct place *)*state;
     char text[6000] = "";
     char longest[5000];
-    assert_int_equal(
-        seal_file_store("/nonexistent-directory/x", &p->roots, text, sizeof text), HSM_E_IO);
+    assert_int_equal(seal_file_store("/nonexistent-directory/x", &p->roots, text, sizeof text),
+                     HSM_E_IO);
     assert_non_null(strstr(text, "/nonexistent-directory/x"));
     memset(longest, 'a', sizeof longest);
     longest[sizeof longest - 1] = '\0';
-    struct roots r = { 0 };
+    struct roots r = {0};
     assert_int_equal(seal_file_load(longest, &r, text, sizeof text), HSM_E_RANGE);
     assert_int_equal(seal_file_store(longest, &p->roots, text, sizeof text), HSM_E_RANGE);
 }

@@ -4,13 +4,13 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-/* ---- key types and curves ---------------------------------------------------------------------- */
+/* ---- key types and curves -------------------------------------------------------------------- */
 static const struct {
     const char *name;
     enum key_type type;
 } type_names[] = {
-    { "RSA", KTY_RSA }, { "RSA-HSM", KTY_RSA }, { "EC", KTY_EC },   { "EC-HSM", KTY_EC },
-    { "oct", KTY_OCT }, { "oct-HSM", KTY_OCT }, { "AES", KTY_OCT },
+    {"RSA", KTY_RSA}, {"RSA-HSM", KTY_RSA}, {"EC", KTY_EC},   {"EC-HSM", KTY_EC},
+    {"oct", KTY_OCT}, {"oct-HSM", KTY_OCT}, {"AES", KTY_OCT},
 };
 
 enum key_type key_type_from_name(struct bytes name)
@@ -41,11 +41,8 @@ static const struct {
     const char *name;
     unsigned width;
 } curves[] = {
-    [CRV_NONE] = { "", 0 },
-    [CRV_P256] = { "P-256", 32 },
-    [CRV_P256K] = { "P-256K", 32 },
-    [CRV_P384] = { "P-384", 48 },
-    [CRV_P521] = { "P-521", 66 },
+    [CRV_NONE] = {"", 0},       [CRV_P256] = {"P-256", 32}, [CRV_P256K] = {"P-256K", 32},
+    [CRV_P384] = {"P-384", 48}, [CRV_P521] = {"P-521", 66},
 };
 
 enum key_curve key_curve_from_name(struct bytes name)
@@ -67,9 +64,9 @@ unsigned key_curve_width(enum key_curve c)
     return (unsigned)c < COUNT(curves) ? curves[c].width : 0;
 }
 
-/* ---- operations -------------------------------------------------------------------------------- */
-static const char *const op_names[] = { "encrypt", "decrypt",   "sign",   "verify",   "wrapKey",
-                                        "unwrapKey", "import", "export", "deriveKey" };
+/* ---- operations ------------------------------------------------------------------------------ */
+static const char *const op_names[] = {"encrypt",   "decrypt", "sign",   "verify",   "wrapKey",
+                                       "unwrapKey", "import",  "export", "deriveKey"};
 _Static_assert(KEY_OP__ALL == (1u << COUNT(op_names)) - 1, "one name per operation");
 
 uint32_t key_op_from_name(struct bytes name)
@@ -109,7 +106,7 @@ uint32_t key_default_ops(enum key_type t)
     return 0;
 }
 
-/* ---- algorithms -------------------------------------------------------------------------------- */
+/* ---- algorithms ------------------------------------------------------------------------------ */
 /* bits: key size an AES algorithm is tied to, 0 for any. */
 static const struct alg_info {
     const char *name;
@@ -118,41 +115,41 @@ static const struct alg_info {
     uint32_t bits;
     uint32_t ops;
 } algs[ALG__COUNT] = {
-    [ALG_NONE] = { "", KTY_NONE, CRV_NONE, 0, 0 },
-    [ALG_RSA1_5] = { "RSA1_5", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP },
-    [ALG_RSA_OAEP] = { "RSA-OAEP", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP },
-    [ALG_RSA_OAEP_256] = { "RSA-OAEP-256", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP },
-    [ALG_A128GCM] = { "A128GCM", KTY_OCT, CRV_NONE, 128, OPS_CIPHER },
-    [ALG_A192GCM] = { "A192GCM", KTY_OCT, CRV_NONE, 192, OPS_CIPHER },
-    [ALG_A256GCM] = { "A256GCM", KTY_OCT, CRV_NONE, 256, OPS_CIPHER },
-    [ALG_A128CBC] = { "A128CBC", KTY_OCT, CRV_NONE, 128, OPS_CIPHER },
-    [ALG_A192CBC] = { "A192CBC", KTY_OCT, CRV_NONE, 192, OPS_CIPHER },
-    [ALG_A256CBC] = { "A256CBC", KTY_OCT, CRV_NONE, 256, OPS_CIPHER },
-    [ALG_A128CBCPAD] = { "A128CBCPAD", KTY_OCT, CRV_NONE, 128, OPS_CIPHER },
-    [ALG_A192CBCPAD] = { "A192CBCPAD", KTY_OCT, CRV_NONE, 192, OPS_CIPHER },
-    [ALG_A256CBCPAD] = { "A256CBCPAD", KTY_OCT, CRV_NONE, 256, OPS_CIPHER },
-    [ALG_A128KW] = { "A128KW", KTY_OCT, CRV_NONE, 128, OPS_WRAP },
-    [ALG_A192KW] = { "A192KW", KTY_OCT, CRV_NONE, 192, OPS_WRAP },
-    [ALG_A256KW] = { "A256KW", KTY_OCT, CRV_NONE, 256, OPS_WRAP },
-    [ALG_A128KWPAD] = { "A128KWPAD", KTY_OCT, CRV_NONE, 128, OPS_WRAP },
-    [ALG_A192KWPAD] = { "A192KWPAD", KTY_OCT, CRV_NONE, 192, OPS_WRAP },
-    [ALG_A256KWPAD] = { "A256KWPAD", KTY_OCT, CRV_NONE, 256, OPS_WRAP },
-    [ALG_CKM_AES_KEY_WRAP] = { "CKM_AES_KEY_WRAP", KTY_OCT, CRV_NONE, 0, OPS_WRAP },
-    [ALG_CKM_AES_KEY_WRAP_PAD] = { "CKM_AES_KEY_WRAP_PAD", KTY_OCT, CRV_NONE, 0, OPS_WRAP },
-    [ALG_RS256] = { "RS256", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_RS384] = { "RS384", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_RS512] = { "RS512", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_PS256] = { "PS256", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_PS384] = { "PS384", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_PS512] = { "PS512", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_RSNULL] = { "RSNULL", KTY_RSA, CRV_NONE, 0, OPS_SIGN },
-    [ALG_ES256] = { "ES256", KTY_EC, CRV_P256, 0, OPS_SIGN },
-    [ALG_ES256K] = { "ES256K", KTY_EC, CRV_P256K, 0, OPS_SIGN },
-    [ALG_ES384] = { "ES384", KTY_EC, CRV_P384, 0, OPS_SIGN },
-    [ALG_ES512] = { "ES512", KTY_EC, CRV_P521, 0, OPS_SIGN },
-    [ALG_HS256] = { "HS256", KTY_OCT, CRV_NONE, 0, OPS_SIGN },
-    [ALG_HS384] = { "HS384", KTY_OCT, CRV_NONE, 0, OPS_SIGN },
-    [ALG_HS512] = { "HS512", KTY_OCT, CRV_NONE, 0, OPS_SIGN },
+    [ALG_NONE] = {"", KTY_NONE, CRV_NONE, 0, 0},
+    [ALG_RSA1_5] = {"RSA1_5", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP},
+    [ALG_RSA_OAEP] = {"RSA-OAEP", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP},
+    [ALG_RSA_OAEP_256] = {"RSA-OAEP-256", KTY_RSA, CRV_NONE, 0, OPS_CIPHER | OPS_WRAP},
+    [ALG_A128GCM] = {"A128GCM", KTY_OCT, CRV_NONE, 128, OPS_CIPHER},
+    [ALG_A192GCM] = {"A192GCM", KTY_OCT, CRV_NONE, 192, OPS_CIPHER},
+    [ALG_A256GCM] = {"A256GCM", KTY_OCT, CRV_NONE, 256, OPS_CIPHER},
+    [ALG_A128CBC] = {"A128CBC", KTY_OCT, CRV_NONE, 128, OPS_CIPHER},
+    [ALG_A192CBC] = {"A192CBC", KTY_OCT, CRV_NONE, 192, OPS_CIPHER},
+    [ALG_A256CBC] = {"A256CBC", KTY_OCT, CRV_NONE, 256, OPS_CIPHER},
+    [ALG_A128CBCPAD] = {"A128CBCPAD", KTY_OCT, CRV_NONE, 128, OPS_CIPHER},
+    [ALG_A192CBCPAD] = {"A192CBCPAD", KTY_OCT, CRV_NONE, 192, OPS_CIPHER},
+    [ALG_A256CBCPAD] = {"A256CBCPAD", KTY_OCT, CRV_NONE, 256, OPS_CIPHER},
+    [ALG_A128KW] = {"A128KW", KTY_OCT, CRV_NONE, 128, OPS_WRAP},
+    [ALG_A192KW] = {"A192KW", KTY_OCT, CRV_NONE, 192, OPS_WRAP},
+    [ALG_A256KW] = {"A256KW", KTY_OCT, CRV_NONE, 256, OPS_WRAP},
+    [ALG_A128KWPAD] = {"A128KWPAD", KTY_OCT, CRV_NONE, 128, OPS_WRAP},
+    [ALG_A192KWPAD] = {"A192KWPAD", KTY_OCT, CRV_NONE, 192, OPS_WRAP},
+    [ALG_A256KWPAD] = {"A256KWPAD", KTY_OCT, CRV_NONE, 256, OPS_WRAP},
+    [ALG_CKM_AES_KEY_WRAP] = {"CKM_AES_KEY_WRAP", KTY_OCT, CRV_NONE, 0, OPS_WRAP},
+    [ALG_CKM_AES_KEY_WRAP_PAD] = {"CKM_AES_KEY_WRAP_PAD", KTY_OCT, CRV_NONE, 0, OPS_WRAP},
+    [ALG_RS256] = {"RS256", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_RS384] = {"RS384", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_RS512] = {"RS512", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_PS256] = {"PS256", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_PS384] = {"PS384", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_PS512] = {"PS512", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_RSNULL] = {"RSNULL", KTY_RSA, CRV_NONE, 0, OPS_SIGN},
+    [ALG_ES256] = {"ES256", KTY_EC, CRV_P256, 0, OPS_SIGN},
+    [ALG_ES256K] = {"ES256K", KTY_EC, CRV_P256K, 0, OPS_SIGN},
+    [ALG_ES384] = {"ES384", KTY_EC, CRV_P384, 0, OPS_SIGN},
+    [ALG_ES512] = {"ES512", KTY_EC, CRV_P521, 0, OPS_SIGN},
+    [ALG_HS256] = {"HS256", KTY_OCT, CRV_NONE, 0, OPS_SIGN},
+    [ALG_HS384] = {"HS384", KTY_OCT, CRV_NONE, 0, OPS_SIGN},
+    [ALG_HS512] = {"HS512", KTY_OCT, CRV_NONE, 0, OPS_SIGN},
 };
 
 enum crypto_alg crypto_alg_from_name(struct bytes name)
@@ -169,8 +166,8 @@ const char *crypto_alg_name(unsigned alg)
     return alg < ALG__COUNT ? algs[alg].name : "";
 }
 
-hsm_err crypto_alg_fits(unsigned alg, uint32_t op, enum key_type t, enum key_curve c,
-                        uint32_t bits, const char **why)
+hsm_err crypto_alg_fits(unsigned alg, uint32_t op, enum key_type t, enum key_curve c, uint32_t bits,
+                        const char **why)
 {
     const char *reason = NULL;
     const struct alg_info *a = &algs[alg < ALG__COUNT ? alg : (unsigned)ALG_NONE];
@@ -196,7 +193,7 @@ bool crypto_is_slow(uint32_t op, enum key_type t, uint32_t bits)
            (op & (KEY_OP_DECRYPT | KEY_OP_UNWRAP | KEY_OP_SIGN)) != 0;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 const char *recovery_level_name(unsigned level)
 {
     static const char *const names[] = {
@@ -214,8 +211,8 @@ bool key_name_valid(struct bytes name)
         return false;
     for (size_t i = 0; i < name.n; i++) {
         uint8_t c = name.p[i];
-        bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                  c == '-';
+        bool ok =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
         if (!ok)
             return false;
     }

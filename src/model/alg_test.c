@@ -6,17 +6,17 @@
 #include <stdio.h>
 #include "model/alg.h"
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 static void key_type_names(void **state)
 {
     static const struct {
         const char *name;
         enum key_type type;
     } rows[] = {
-        { "RSA", KTY_RSA },      { "RSA-HSM", KTY_RSA }, { "EC", KTY_EC },    { "EC-HSM", KTY_EC },
-        { "oct", KTY_OCT },      { "oct-HSM", KTY_OCT }, { "AES", KTY_OCT },  { "", KTY_NONE },
-        { "rsa", KTY_NONE },     { "Oct", KTY_NONE },    { "RSA ", KTY_NONE }, { "OKP", KTY_NONE },
-        { "RSA-HSMX", KTY_NONE },
+        {"RSA", KTY_RSA},       {"RSA-HSM", KTY_RSA}, {"EC", KTY_EC},     {"EC-HSM", KTY_EC},
+        {"oct", KTY_OCT},       {"oct-HSM", KTY_OCT}, {"AES", KTY_OCT},   {"", KTY_NONE},
+        {"rsa", KTY_NONE},      {"Oct", KTY_NONE},    {"RSA ", KTY_NONE}, {"OKP", KTY_NONE},
+        {"RSA-HSMX", KTY_NONE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -34,10 +34,10 @@ static void curve_names_and_widths(void **state)
         enum key_curve curve;
         unsigned width;
     } rows[] = {
-        { "P-256", CRV_P256, 32 },
-        { "P-256K", CRV_P256K, 32 },
-        { "P-384", CRV_P384, 48 },
-        { "P-521", CRV_P521, 66 },
+        {"P-256", CRV_P256, 32},
+        {"P-256K", CRV_P256K, 32},
+        {"P-384", CRV_P384, 48},
+        {"P-521", CRV_P521, 66},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -55,8 +55,8 @@ static void curve_names_and_widths(void **state)
 
 static void op_names(void **state)
 {
-    static const char *const names[] = { "encrypt", "decrypt",   "sign",   "verify",   "wrapKey",
-                                         "unwrapKey", "import", "export", "deriveKey" };
+    static const char *const names[] = {"encrypt",   "decrypt", "sign",   "verify",   "wrapKey",
+                                        "unwrapKey", "import",  "export", "deriveKey"};
     (void)state;
     for (unsigned i = 0; i < 9; i++) {
         assert_string_equal(key_op_name(1u << i), names[i]);
@@ -97,17 +97,17 @@ static void alg_names_round_trip(void **state)
     assert_string_equal(crypto_alg_name(255), "");
 }
 
-/* ---- which algorithm fits which key ------------------------------------------------------------ */
+/* ---- which algorithm fits which key ---------------------------------------------------------- */
 struct key_kind {
     enum key_type type;
     enum key_curve curve;
     uint32_t bits;
 };
 static const struct key_kind kinds[] = {
-    { KTY_NONE, CRV_NONE, 0 },    { KTY_RSA, CRV_NONE, 2048 },  { KTY_RSA, CRV_NONE, 3072 },
-    { KTY_RSA, CRV_NONE, 4096 },  { KTY_EC, CRV_P256, 256 },    { KTY_EC, CRV_P256K, 256 },
-    { KTY_EC, CRV_P384, 384 },    { KTY_EC, CRV_P521, 521 },    { KTY_OCT, CRV_NONE, 128 },
-    { KTY_OCT, CRV_NONE, 192 },   { KTY_OCT, CRV_NONE, 256 },   { KTY_OCT, CRV_NONE, 512 },
+    {KTY_NONE, CRV_NONE, 0},   {KTY_RSA, CRV_NONE, 2048}, {KTY_RSA, CRV_NONE, 3072},
+    {KTY_RSA, CRV_NONE, 4096}, {KTY_EC, CRV_P256, 256},   {KTY_EC, CRV_P256K, 256},
+    {KTY_EC, CRV_P384, 384},   {KTY_EC, CRV_P521, 521},   {KTY_OCT, CRV_NONE, 128},
+    {KTY_OCT, CRV_NONE, 192},  {KTY_OCT, CRV_NONE, 256},  {KTY_OCT, CRV_NONE, 512},
 };
 
 static bool starts(const char *s, const char *prefix)
@@ -153,8 +153,7 @@ static void every_combination(void **state)
                 const char *why = NULL;
                 bool known = a > ALG_NONE && a < ALG__COUNT;
                 bool want = known && expected(crypto_alg_name(a), 1u << bit, k);
-                hsm_err err =
-                    crypto_alg_fits(a, 1u << bit, k->type, k->curve, k->bits, &why);
+                hsm_err err = crypto_alg_fits(a, 1u << bit, k->type, k->curve, k->bits, &why);
                 if (err != (want ? HSM_OK : HSM_E_BAD_PARAMETER))
                     fail_msg("%s op %u kind %zu: %s", crypto_alg_name(a), bit, i,
                              hsm_err_name(err));
@@ -172,9 +171,9 @@ static void several_operations_at_once_are_none(void **state)
 {
     const char *why = NULL;
     (void)state;
-    assert_int_equal(crypto_alg_fits(ALG_RS256, KEY_OP_SIGN | KEY_OP_VERIFY, KTY_RSA, CRV_NONE,
-                                     2048, &why),
-                     HSM_E_BAD_PARAMETER);
+    assert_int_equal(
+        crypto_alg_fits(ALG_RS256, KEY_OP_SIGN | KEY_OP_VERIFY, KTY_RSA, CRV_NONE, 2048, &why),
+        HSM_E_BAD_PARAMETER);
     assert_int_equal(crypto_alg_fits(ALG_RS256, 0, KTY_RSA, CRV_NONE, 2048, &why),
                      HSM_E_BAD_PARAMETER);
 }

@@ -19,19 +19,19 @@ static void may_use_table(void **state)
         struct key_window window;
         bool inside;
     } times[] = {
-        { { .has_nbf = false, .has_exp = false, .nbf = NOW * 2, .exp = 1 }, true },
-        { { .has_nbf = true, .nbf = NOW }, true },
-        { { .has_nbf = true, .nbf = NOW + KEY_CLOCK_LEEWAY_S }, true },
-        { { .has_nbf = true, .nbf = NOW + KEY_CLOCK_LEEWAY_S + 1 }, false },
-        { { .has_nbf = true, .nbf = UINT64_MAX }, false },
-        { { .has_nbf = true, .nbf = 0 }, true },
-        { { .has_exp = true, .exp = NOW + 1 }, true },
-        { { .has_exp = true, .exp = NOW - KEY_CLOCK_LEEWAY_S + 1 }, true },
-        { { .has_exp = true, .exp = NOW - KEY_CLOCK_LEEWAY_S }, false },
-        { { .has_exp = true, .exp = 0 }, false },
-        { { .has_exp = true, .exp = UINT64_MAX }, true },
-        { { .has_nbf = true, .has_exp = true, .nbf = NOW - 10, .exp = NOW + 10 }, true },
-        { { .has_nbf = true, .has_exp = true, .nbf = NOW + 9999, .exp = NOW - 9999 }, false },
+        {{.has_nbf = false, .has_exp = false, .nbf = NOW * 2, .exp = 1}, true},
+        {{.has_nbf = true, .nbf = NOW}, true},
+        {{.has_nbf = true, .nbf = NOW + KEY_CLOCK_LEEWAY_S}, true},
+        {{.has_nbf = true, .nbf = NOW + KEY_CLOCK_LEEWAY_S + 1}, false},
+        {{.has_nbf = true, .nbf = UINT64_MAX}, false},
+        {{.has_nbf = true, .nbf = 0}, true},
+        {{.has_exp = true, .exp = NOW + 1}, true},
+        {{.has_exp = true, .exp = NOW - KEY_CLOCK_LEEWAY_S + 1}, true},
+        {{.has_exp = true, .exp = NOW - KEY_CLOCK_LEEWAY_S}, false},
+        {{.has_exp = true, .exp = 0}, false},
+        {{.has_exp = true, .exp = UINT64_MAX}, true},
+        {{.has_nbf = true, .has_exp = true, .nbf = NOW - 10, .exp = NOW + 10}, true},
+        {{.has_nbf = true, .has_exp = true, .nbf = NOW + 9999, .exp = NOW - 9999}, false},
     };
     (void)state;
     for (unsigned bit = 0; bit < 9; bit++) {
@@ -55,7 +55,7 @@ static void may_use_table(void **state)
 static void reasons_name_the_first_cause(void **state)
 {
     const char *why = NULL;
-    struct key_window w = { .enabled = false, .has_exp = true, .exp = 1, .ops = 0 };
+    struct key_window w = {.enabled = false, .has_exp = true, .exp = 1, .ops = 0};
     (void)state;
     assert_int_equal(key_may_use(&w, KEY_OP_SIGN, NOW, &why), HSM_E_FORBIDDEN);
     assert_non_null(strstr(why, "disabled"));
@@ -65,7 +65,7 @@ static void reasons_name_the_first_cause(void **state)
     w.ops = KEY_OP_SIGN;
     assert_int_equal(key_may_use(&w, KEY_OP_SIGN, NOW, &why), HSM_E_FORBIDDEN);
     assert_non_null(strstr(why, "expired"));
-    w = (struct key_window){ .enabled = true, .has_nbf = true, .nbf = 2 * NOW, .ops = KEY_OP_SIGN };
+    w = (struct key_window){.enabled = true, .has_nbf = true, .nbf = 2 * NOW, .ops = KEY_OP_SIGN};
     assert_int_equal(key_may_use(&w, KEY_OP_SIGN, NOW, &why), HSM_E_FORBIDDEN);
     assert_non_null(strstr(why, "not yet valid"));
     assert_int_equal(key_may_use(&w, 0, NOW, &why), HSM_E_FORBIDDEN);
