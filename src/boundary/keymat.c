@@ -52,12 +52,12 @@ EVP_MAC *keymat_hmac(void)
     return algs.hmac;
 }
 
-hsm_err keymat_failed(hsm_err otherwise)
+bool keymat_ran_out_of_memory(void)
 {
     bool nomem = false;
     for (unsigned long e = ERR_get_error(); e != 0; e = ERR_get_error())
         nomem |= ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
-    return nomem ? HSM_E_NOMEM : otherwise;
+    return nomem;
 }
 
 /* ---- ready contexts -------------------------------------------------------------------------- */

@@ -86,8 +86,13 @@ EVP_MD *keymat_md(enum keymat_md md);
 EVP_CIPHER *keymat_cipher(enum keymat_mode mode, size_t key_n); /* key_n 16, 24 or 32 */
 EVP_MAC *keymat_hmac(void);
 
-/* Empty libcrypto's error queue: HSM_E_NOMEM when it tells of missing memory, else otherwise. */
-hsm_err keymat_failed(hsm_err otherwise);
+/* Empty libcrypto's error queue; true when it told of missing memory. */
+bool keymat_ran_out_of_memory(void);
+/* The error for a call of libcrypto that failed: missing memory, or else otherwise. */
+static inline hsm_err keymat_failed(hsm_err otherwise)
+{
+    return keymat_ran_out_of_memory() ? HSM_E_NOMEM : otherwise;
+}
 
 /* One operation in progress. */
 struct crypto_run {

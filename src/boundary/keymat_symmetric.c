@@ -49,7 +49,7 @@ static bool cipher_pass(struct crypto_run *r, EVP_CIPHER_CTX *ctx)
     if (EVP_CipherUpdate(ctx, r->w.p, &n, in.n > 0 ? in.p : nothing, (int)in.n) != 1 ||
         EVP_CipherFinal_ex(ctx, r->w.p + n, &last) != 1)
         return false;
-    r->w.n = (size_t)(n + last);
+    r->w.n = (size_t)n + (size_t)last;
     r->res.value = wr_view(&r->w);
     return true;
 }
@@ -201,7 +201,7 @@ static hsm_err hmac(struct crypto_run *r, const char *md, size_t md_n)
     uint8_t mac[64];
     size_t mac_n = 0;
     char md_name[8] = {0};
-    memcpy(md_name, md, strlen(md));
+    memcpy(md_name, md, strlen(md) + 1);
     struct ready *c = NULL;
     TRY(hmac_ready(r, md_name, &c));
     bool done = (message.n == 0 || EVP_MAC_update(c->mac, message.p, message.n) == 1) &&
