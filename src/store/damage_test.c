@@ -80,37 +80,44 @@ static void copy_dir(const char *from, const char *to)
 
 enum outcome { OUT_RIGHT = 10, OUT_CORRUPT, OUT_WRONG, OUT_OTHER };
 
-/* In a child, because a crash is one of the outcomes that are looked for. */
+/* In a process of its own, because a crash is one of the outcomes that are looked for. */
+static int inside(const char *path, uint64_t last, bool start)
+{
+    static struct kit k;
+    hsm_err err = kit_open(&k, path, 64);
+    if (err == HSM_OK && !start)
+        return whole(&k, last) ? OUT_RIGHT : OUT_WRONG;
+    if (err == HSM_OK)
+        err = store_start(k.s);
+    if (err != HSM_OK && k.s && !k.text[0])
+        snprintf(k.text, sizeof k.text, "%s", store_failure(k.s));
+    if (err == HSM_OK) {
+        kit_run_until(&k, k.fatal || (k.leader && k.records[0].value >= last), 3000);
+        err = k.fatal;
+    }
+    if (err == HSM_OK && whole(&k, last)) { /* it also takes a write */
+        bool ok = KIT_TRY(&k, { 0, 10 * last, 10 * last + 5, "1", 0 });
+        return ok && store_flush(k.s) == HSM_OK ? OUT_RIGHT : OUT_WRONG;
+    }
+    if (err == HSM_OK)
+        return OUT_WRONG;
+    return err == HSM_E_CORRUPT && (k.text[0] || k.fatal_text[0]) ? OUT_CORRUPT : OUT_OTHER;
+}
+
 static int try_dir(const char *path, uint64_t last, bool start)
 {
+    char number[24];
+    int status;
+    snprintf(number, sizeof number, "%llu", (unsigned long long)last);
     fflush(NULL);
     pid_t pid = fork();
+    assert_true(pid >= 0);
     if (pid == 0) {
-        struct kit k;
-        hsm_err err = kit_open(&k, path, 64);
-        if (err == HSM_OK && !start)
-            _exit(whole(&k, last) ? OUT_RIGHT : OUT_WRONG);
-        if (err == HSM_OK)
-            err = store_start(k.s);
-        if (err != HSM_OK && !k.text[0])
-            snprintf(k.text, sizeof k.text, "%s", store_failure(k.s));
-        if (err == HSM_OK) {
-            kit_run_until(&k, k.fatal || (k.leader && k.records[0].value >= last), 3000);
-            err = k.fatal;
-        }
-        if (err == HSM_OK && whole(&k, last)) { /* it also takes a write */
-            bool ok = KIT_TRY(&k, { 0, 10 * last, 10 * last + 5, "1", 0 });
-            _exit(ok && store_flush(k.s) == HSM_OK ? OUT_RIGHT : OUT_WRONG);
-        }
-        if (err == HSM_OK)
-            _exit(OUT_WRONG);
-        _exit(err == HSM_E_CORRUPT && (k.text[0] || k.fatal_text[0]) ? OUT_CORRUPT : OUT_OTHER);
+        execl("/proc/self/exe", "damage_test", path, number, start ? "1" : "0", (char *)NULL);
+        _exit(OUT_OTHER);
     }
-    int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (!WIFEXITED(status))
-        return -WTERMSIG(status);
-    return WEXITSTATUS(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 /* start: also start and write, each time; otherwise only now and then. */
@@ -401,8 +408,10 @@ static void missing_log_is_refused(void **state)
     assert_int_equal(try_dir(log, 20, true), OUT_CORRUPT);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4)
+        _exit(inside(argv[1], strtoull(argv[2], NULL, 10), argv[3][0] == '1'));
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         T(flips_in_the_state_file), T(flips_in_page_heads), T(truncated_state_file),

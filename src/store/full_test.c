@@ -206,14 +206,77 @@ static void new_store_on_a_full_disk(void)
     }
 }
 
+/* The log's files begin to fail: the store says so and stops; what was acknowledged is there. */
+static void swap_log_files(const char *with, int flags)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        char link[64], target[400];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, target, sizeof target - 1);
+        if (n < 0)
+            continue;
+        target[n] = '\0';
+        if (!strstr(target, "/log/open-"))
+            continue;
+        int other = open(with ? with : target, flags | O_CLOEXEC);
+        assert_true(other >= 0);
+        assert_int_equal(dup2(other, fd), fd);
+        close(other);
+    }
+}
+
+static void failing_log(const char *with, int flags, unsigned in_flight)
+{
+    struct kit k;
+    struct progress p = { 0 };
+    struct kit_done d[16] = { 0 };
+    static uint8_t buf[2048];
+    assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
+    kit_ready(&k);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(put(&k, &p, 1000), HSM_OK);
+    swap_log_files(with, flags);
+    for (unsigned i = 0; i < in_flight; i++) {
+        struct kit_op op = { 100 + i, 0, 1000 + i, "1", 0 };
+        hsm_err err = store_propose(k.s, kit_txn(buf, sizeof buf, &op, 1), kit_done, &d[i]);
+        assert_int_equal(err, HSM_OK);
+        kit_run_until(&k, false, 1);
+    }
+    kit_run_until(&k, k.fatal, 10000);
+    assert_int_equal(k.fatal, HSM_E_IO);
+    kit_close(&k);
+    for (unsigned i = 0; i < in_flight; i++)
+        assert_true(d[i].called && (d[i].err == HSM_E_IO || d[i].err == HSM_E_UNAVAILABLE));
+    assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
+    kit_ready(&k);
+    kit_run_until(&k, k.records[0].value >= p.n, 5000);
+    assert_int_equal(k.records[0].value, p.n);
+    kit_close(&k);
+}
+
+static void failing_log_read_only(void)
+{
+    failing_log(NULL, O_RDONLY, 1);
+}
+
+static void failing_log_dev_full(void)
+{
+    failing_log("/dev/full", O_WRONLY, 5);
+}
+
 /* Each case runs in a process of its own, started anew. */
 static const struct {
     const char *name;
     void (*fn)(void);
+    bool plain; /* on the ordinary file system */
 } cases[] = {
-    { "full_and_free_again", full_and_free_again },
-    { "start_on_a_full_disk", start_on_a_full_disk },
-    { "new_store_on_a_full_disk", new_store_on_a_full_disk },
+    { "full_and_free_again", full_and_free_again, false },
+    { "start_on_a_full_disk", start_on_a_full_disk, false },
+    { "new_store_on_a_full_disk", new_store_on_a_full_disk, false },
+    { "failing_log_read_only_tmpfs", failing_log_read_only, false },
+    { "failing_log_dev_full_tmpfs", failing_log_dev_full, false },
+    { "failing_log_read_only", failing_log_read_only, true },
+    { "failing_log_dev_full", failing_log_dev_full, true },
 };
 #define CASES (sizeof cases / sizeof *cases)
 
@@ -225,7 +288,7 @@ static void run_inside(void **state)
 static int inside(int n)
 {
     const struct CMUnitTest test[] = { cmocka_unit_test_prestate(run_inside, &n) };
-    return mount_disk() ? cmocka_run_group_tests_name(cases[n].name, test, NULL, NULL) : SKIP;
+    return cases[n].plain || mount_disk() ? cmocka_run_group_tests_name(cases[n].name, test, NULL, NULL) : SKIP;
 }
 
 static void in_namespace(void **state)
@@ -252,7 +315,7 @@ static void in_namespace(void **state)
 
 int main(int argc, char **argv)
 {
-    static char numbers[CASES][2] = { "0", "1", "2" };
+    static char numbers[CASES][2] = { "0", "1", "2", "3", "4", "5", "6" };
     struct CMUnitTest tests[CASES];
     if (argc == 3) {
         snprintf(dir, sizeof dir, "%s", argv[2]);

@@ -19,7 +19,7 @@ enum raft_phase { RAFT_PHASE_NONE, RAFT_PHASE_OPEN, RAFT_PHASE_CLOSING, RAFT_PHA
 
 struct proposal {
     struct raft_apply req; /* first: libraft hands it back */
-    struct proposal *next;
+    struct proposal *next, *prev;
     struct store *store;
     store_done_fn done;
     void *ctx;
@@ -71,7 +71,9 @@ struct store {
     uint64_t snapshot;     /* index of the newest one */
     size_t log_bytes;      /* proposed since then */
     struct proposals held; /* not yet given to libraft */
+    struct proposal *given; /* to libraft, not answered; doubly linked */
     size_t in_flight, in_flight_bytes;
+    uint64_t progress_at;  /* ms: an answer of libraft, or nothing was in flight */
     uint64_t held_since;   /* ms; 0: nothing is held */
 
     uv_async_t wake;
@@ -100,7 +102,9 @@ void flush_timer_cb(uv_timer_t *t);
 
 /* propose.c */
 void propose_drain(struct store *s);       /* give libraft what it may have now */
+void propose_watch(struct store *s);       /* now and then: does libraft still answer? */
 void propose_fail_all(struct store *s, hsm_err err);
+void propose_abandon(struct store *s);     /* answer what libraft never will */
 bool propose_snapshot_due(const struct store *s);
 
 /* raftlog.c */

@@ -14,6 +14,7 @@
 #define WAIT_LEADER_MS  2000
 #define WAIT_SPACE_MS   5000
 #define WAIT_BUSY_MS    30000
+#define STUCK_MS        60000
 
 static void push(struct proposals *q, struct proposal *p)
 {
@@ -102,16 +103,61 @@ void propose_fail_all(struct store *s, hsm_err err)
         finish(p, err);
 }
 
+static void given_add(struct store *s, struct proposal *p)
+{
+    p->prev = NULL;
+    p->next = s->given;
+    if (s->given)
+        s->given->prev = p;
+    s->given = p;
+    s->in_flight++;
+    s->in_flight_bytes += p->buf.len;
+}
+
+static void given_remove(struct store *s, struct proposal *p)
+{
+    if (p->next)
+        p->next->prev = p->prev;
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        s->given = p->next;
+    s->in_flight--;
+    s->in_flight_bytes -= p->buf.len;
+}
+
 static void applied_cb(struct raft_apply *req, int status, void *result)
 {
     struct proposal *p = (struct proposal *)(void *)req;
     struct store *s = p->store;
     (void)result;
-    s->in_flight--;
-    s->in_flight_bytes -= p->buf.len;
+    if (s->phase == STORE_CLOSED)
+        return; /* abandoned: answered already */
+    given_remove(s, p);
+    s->progress_at = uv_now(s->loop);
     p->buf.base = NULL; /* libraft's now */
     finish(p, status == 0 && s->failed == HSM_OK ? HSM_OK : HSM_E_IO);
     uv_async_send(&s->wake);
+}
+
+/* The memory stays: libraft has the addresses. */
+void propose_abandon(struct store *s)
+{
+    for (struct proposal *p = s->given; p; p = p->next)
+        if (p->done)
+            p->done(p->ctx, HSM_E_IO);
+    s->given = NULL;
+}
+
+/* Some errors of storage end in silence inside libraft. */
+void propose_watch(struct store *s)
+{
+    uint64_t now = uv_now(s->loop);
+    if (s->in_flight == 0)
+        s->progress_at = now;
+    else if (now - s->progress_at > STUCK_MS)
+        store_fail(s, HSM_E_IO, "%s: the log took no write for %u s. Check the disk, then restart.",
+                   s->dir.log, STUCK_MS / 1000);
 }
 
 bool propose_snapshot_due(const struct store *s)
@@ -144,15 +190,17 @@ static hsm_err why_wait(struct store *s, unsigned *patience_ms)
     return HSM_OK;
 }
 
-static bool submit(struct store *s, struct proposal *p)
+static bool submit(struct store *s)
 {
+    struct proposal *p = s->held.first;
     if (s->log_bytes > LOG_BYTES)
         raft_set_snapshot_threshold(&s->raft, 1);
     logentry_set_durable(p->buf.base, raft_commit_index(&s->raft));
-    int rc = raft_apply(&s->raft, &p->req, &p->buf, 1, applied_cb);
+    const struct raft_buffer bufs[1] = { p->buf };
+    int rc = raft_apply(&s->raft, &p->req, bufs, 1, applied_cb);
     if (rc == 0) {
-        s->in_flight++;
-        s->in_flight_bytes += p->buf.len;
+        pop(&s->held);
+        given_add(s, p);
         s->log_bytes += p->buf.len;
         return true;
     }
@@ -177,10 +225,8 @@ void propose_drain(struct store *s)
         uint64_t now = uv_now(s->loop);
         hsm_err wait = why_wait(s, &patience);
         if (wait == HSM_OK) {
-            struct proposal *p = s->held.first;
-            if (!submit(s, p))
+            if (!submit(s))
                 return;
-            pop(&s->held);
             s->held_since = 0;
             continue;
         }

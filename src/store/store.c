@@ -8,6 +8,7 @@
 #define THRESHOLD_DEFAULT 4096
 #define TICK_MS           100
 #define TICK_FAST_MS      10
+#define GIVE_UP_MS        2000
 
 void store_fail(struct store *s, hsm_err err, const char *fmt, ...)
 {
@@ -49,9 +50,27 @@ static void handle_failure(struct store *s)
         s->cb.fatal(s->cb.ctx, s->failed, s->failure);
 }
 
+/* After some failures libraft never finishes closing. Its memory and ours stay then, for what may
+ * still be called; the process is about to end anyway. */
+static void give_up_cb(uv_timer_t *t)
+{
+    struct store *s = t->data;
+    if (s->phase != STORE_CLOSING || flush_busy(s))
+        return;
+    s->phase = STORE_CLOSED;
+    uv_timer_stop(&s->tick);
+    uv_timer_stop(&s->flush_timer);
+    propose_abandon(s);
+    db_close(&s->db);
+    dir_close(&s->dir);
+    s->close_done(s->close_ctx);
+}
+
 static void start_close(struct store *s)
 {
     s->phase = STORE_CLOSING;
+    if (s->failed != HSM_OK)
+        uv_timer_start(&s->tick, give_up_cb, GIVE_UP_MS, GIVE_UP_MS);
     propose_fail_all(s, HSM_E_UNAVAILABLE);
     raftlog_close(s);
     store_advance_close(s);
@@ -73,6 +92,7 @@ static void tick_cb(uv_timer_t *t)
 {
     struct store *s = t->data;
     tell_leader(s);
+    propose_watch(s);
     propose_drain(s);
 }
 
@@ -225,6 +245,7 @@ static void handle_closed_cb(uv_handle_t *h)
         return;
     void (*done)(void *ctx) = s->close_done;
     void *ctx = s->close_ctx;
+    propose_abandon(s);
     db_close(&s->db);
     dir_close(&s->dir);
     overlay_done(&s->overlay);

@@ -216,6 +216,8 @@ static KIT_UNUSED void kit_close(struct kit *k)
         while (!k->closed)
             uv_run(&k->loop, UV_RUN_ONCE);
     }
+    if (k->fatal != HSM_OK) /* libraft may have left handles in the loop */
+        return free(k->records);
     uv_run(&k->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&k->loop), 0);
     free(k->records);
