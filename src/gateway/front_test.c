@@ -85,8 +85,8 @@ static int setup(void **state)
     assert_int_equal(ring_attach(&k->fds, RING_BOUNDARY, &k->boundary), HSM_OK);
     k->shared.rings = &k->gateway;
     (void)snprintf(k->shared.region, sizeof k->shared.region, "region1");
-    assert_int_equal(
-        audit_sink_open(k->dir, k->gateway.audit, &k->shared.audit, text, sizeof text), HSM_OK);
+    assert_int_equal(audit_sink_open(k->dir, k->gateway.audit, &k->shared.audit, text, sizeof text),
+                     HSM_OK);
     assert_int_equal(faces_add(&k->shared.faces, "suffix=managedhsm.localhost,port=8443,"
                                                  "authority=https://localhost:8443"),
                      HSM_OK);
@@ -159,7 +159,7 @@ static void receive(struct kit *k, unsigned type)
 
 static void audit_line(struct kit *k, const char *text)
 {
-    struct ring_frame f = { .payload = bytes_str(text) };
+    struct ring_frame f = {.payload = bytes_str(text)};
     assert_int_equal(ring_write(k->boundary.audit, &f, 0), HSM_OK);
 }
 
@@ -173,7 +173,7 @@ static void answer(struct kit *k, unsigned err, const char *detail, bool challen
         .body = wr_view(&k->w),
     };
     wire_result_put(&w, &r);
-    struct ring_frame f = { .type = WIRE_ANSWER, .id = k->got.id, .payload = wr_view(&w) };
+    struct ring_frame f = {.type = WIRE_ANSWER, .id = k->got.id, .payload = wr_view(&w)};
     assert_int_equal(ring_write(k->boundary.out[1], &f, 0), HSM_OK);
     assert_int_equal(front_answers(k->front), HSM_OK);
     k->w.n = 0;
@@ -282,9 +282,9 @@ static void test_first_contact(void **state)
 static void test_challenge_first(void **state)
 {
     struct kit *k = *state;
-    static const char *const lines[] = { "GET /keys", "GET /nowhere", "GET /keys/bad_name",
-                                         "PUT /%zz", "DELETE /keys/k", "PATCH /keys/k/x",
-                                         "HEAD /", "OPTIONS /keys" };
+    static const char *const lines[] = {"GET /keys", "GET /nowhere",   "GET /keys/bad_name",
+                                        "PUT /%zz",  "DELETE /keys/k", "PATCH /keys/k/x",
+                                        "HEAD /",    "OPTIONS /keys"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         char text[512];
         bool is_get = strncmp(lines[i], "GET", 3) == 0;
@@ -334,10 +334,11 @@ static void test_bad_token(void **state)
     claims[n] = '\0';
     unsigned long long nbf;
     int used = 0;
-    assert_int_equal(sscanf((char *)claims,
-                            "{\"access_token\":{\"nbf\":{\"essential\":true,\"value\":\"%llu\"}}}%n",
-                            &nbf, &used),
-                     1);
+    assert_int_equal(
+        sscanf((char *)claims,
+               "{\"access_token\":{\"nbf\":{\"essential\":true,\"value\":\"%llu\"}}}%n", &nbf,
+               &used),
+        1);
     assert_int_equal(used, n);
     assert_true(nbf >= before && nbf <= before + 5);
 }
@@ -346,9 +347,9 @@ static void test_token_too_long(void **state)
 {
     struct kit *k = *state;
     static char text[32768];
-    int n = snprintf(text, sizeof text,
-                     "GET /keys?api-version=7.4 HTTP/1.1\r\nHost: " HOST
-                     "\r\nAuthorization: Bearer ");
+    int n =
+        snprintf(text, sizeof text,
+                 "GET /keys?api-version=7.4 HTTP/1.1\r\nHost: " HOST "\r\nAuthorization: Bearer ");
     memset(text + n, 'a', 16385);
     memcpy(text + n + 16385, "\r\n\r\n", 5);
     request(k, text);
@@ -361,8 +362,8 @@ static void test_token_too_long(void **state)
 static void test_unknown_host(void **state)
 {
     struct kit *k = *state;
-    static const char *const hosts[] = { "other.managedhsm.localhost:8443", "managedhsm.localhost",
-                                         "dev.managedhsm.localhost.evil.example" };
+    static const char *const hosts[] = {"other.managedhsm.localhost:8443", "managedhsm.localhost",
+                                        "dev.managedhsm.localhost.evil.example"};
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         char text[512];
         (void)snprintf(text, sizeof text,
@@ -385,24 +386,24 @@ static void test_refusals_wait(void **state)
         unsigned status, op;
         const char *code, *message;
     } c[] = {
-        { "GET /secrets?api-version=7.4", "", 404, 0, "NotFound",
-          "The requested resource does not exist." },
-        { "POST /keys/k1?api-version=7.4", "", 405, 0, "MethodNotAllowed",
-          "The method is not allowed on this resource." },
-        { "GET /keys/k1/xyz?api-version=7.4", "", 400, OP_KEY_GET, "Invalidkeyidentifier",
-          "Invalid key identifier" },
-        { "GET /keys/k1", "", 400, OP_KEY_GET, "BadParameter",
-          "Query parameter api-version is missing." },
-        { "GET /keys?api-version=1.0", "", 400, OP_KEY_LIST, "BadParameter",
-          "The api-version '1.0' is not supported." },
-        { "GET /keys/%zz?api-version=7.4", "", 400, 0, "BadParameter",
-          "The request path or query is malformed." },
-        { "POST /keys/k1/create?api-version=7.4", "{", 400, OP_KEY_CREATE, "BadParameter",
-          "The request body is not a valid JSON object." },
-        { "POST /keys/k1/create?api-version=7.4", "", 400, OP_KEY_CREATE, "BadParameter",
-          "The request body is not a valid JSON object." },
-        { "POST /keys/k1/sign?api-version=7.4", "{\"alg\":\"XX\",\"value\":\"AA\"}", 400, OP_SIGN,
-          "BadParameter", "Property 'alg' has an unknown value." },
+        {"GET /secrets?api-version=7.4", "", 404, 0, "NotFound",
+         "The requested resource does not exist."},
+        {"POST /keys/k1?api-version=7.4", "", 405, 0, "MethodNotAllowed",
+         "The method is not allowed on this resource."},
+        {"GET /keys/k1/xyz?api-version=7.4", "", 400, OP_KEY_GET, "Invalidkeyidentifier",
+         "Invalid key identifier"},
+        {"GET /keys/k1", "", 400, OP_KEY_GET, "BadParameter",
+         "Query parameter api-version is missing."},
+        {"GET /keys?api-version=1.0", "", 400, OP_KEY_LIST, "BadParameter",
+         "The api-version '1.0' is not supported."},
+        {"GET /keys/%zz?api-version=7.4", "", 400, 0, "BadParameter",
+         "The request path or query is malformed."},
+        {"POST /keys/k1/create?api-version=7.4", "{", 400, OP_KEY_CREATE, "BadParameter",
+         "The request body is not a valid JSON object."},
+        {"POST /keys/k1/create?api-version=7.4", "", 400, OP_KEY_CREATE, "BadParameter",
+         "The request body is not a valid JSON object."},
+        {"POST /keys/k1/sign?api-version=7.4", "{\"alg\":\"XX\",\"value\":\"AA\"}", 400, OP_SIGN,
+         "BadParameter", "Property 'alg' has an unknown value."},
     };
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
         with_token(k, c[i].line, c[i].body);
@@ -470,7 +471,7 @@ static void test_errors(void **state)
     expect_error(k, 403, "AccessDenied",
                  "Not authorized to access Microsoft.KeyVault/managedHsm/keys/deletedKeys/read/"
                  "action on /keys/k");
-    static const unsigned busy[] = { HSM_E_THROTTLED, HSM_E_UNAVAILABLE };
+    static const unsigned busy[] = {HSM_E_THROTTLED, HSM_E_UNAVAILABLE};
     for (size_t i = 0; i < 2; i++) {
         with_token(k, "GET /keys?api-version=7.4", "");
         receive(k, OP_KEY_LIST);
@@ -492,8 +493,8 @@ static void test_errors(void **state)
 
 /* ---- results ---- */
 
-static const uint8_t version[16] = { 0xa7, 0xfc, 0xa4, 0xbf, 0xe4, 0x28, 0x46, 0xba,
-                                     0x24, 0x94, 0xfc, 0x4b, 0x76, 0x2e, 0xdb, 0x3a };
+static const uint8_t version[16] = {0xa7, 0xfc, 0xa4, 0xbf, 0xe4, 0x28, 0x46, 0xba,
+                                    0x24, 0x94, 0xfc, 0x4b, 0x76, 0x2e, 0xdb, 0x3a};
 #define VERSION "a7fca4bfe42846ba2494fc4b762edb3a"
 #define KID     "https://" HOST "/keys/k1/" VERSION
 
@@ -565,7 +566,7 @@ static void test_key_bundles(void **state)
 static size_t put_tag(uint8_t *dst, size_t cap, const char *name, const char *value)
 {
     struct wr w = wr_of(dst, cap);
-    struct wire_tag t = { .name = bytes_str(name), .value = bytes_str(value) };
+    struct wire_tag t = {.name = bytes_str(name), .value = bytes_str(value)};
     size_t at = wr_lv_open(&w);
     wire_tag_put(&w, &t);
     wr_lv_close(&w, at);
@@ -616,7 +617,7 @@ static void put_page(struct kit *k, const struct wire_key *keys, size_t n, const
         wire_key_put(&w, &keys[i]);
         wr_lv_close(&w, at);
     }
-    struct wire_key_page page = { .items = wr_view(&w), .skip = bytes_str(skip) };
+    struct wire_key_page page = {.items = wr_view(&w), .skip = bytes_str(skip)};
     wire_key_page_put(result(k), &page);
 }
 
@@ -665,9 +666,11 @@ static void test_lists(void **state)
 static void test_crypto(void **state)
 {
     struct kit *k = *state;
-    struct wire_crypto_result r = { .alg = ALG_A128KW, .value = bytes_of("\x01\x02\x03", 3) };
+    struct wire_crypto_result r = {
+        .name = bytes_str("k1"), .alg = ALG_A128KW, .value = bytes_of("\x01\x02\x03", 3)};
     memcpy(r.version.b, version, 16);
-    with_token(k, "POST /keys/k1/wrapKey?api-version=7.4", "{\"alg\":\"A128KW\",\"value\":\"AAEC\"}");
+    with_token(k, "POST /keys/k1/wrapKey?api-version=7.4",
+               "{\"alg\":\"A128KW\",\"value\":\"AAEC\"}");
     receive(k, OP_WRAP);
     BODY(k, crypto, m);
     assert_int_equal(m.value.n, 3);
@@ -688,7 +691,7 @@ static void test_crypto(void **state)
     expect_ok(k, 200,
               "{\"aad\":\"Ag\",\"alg\":\"A256GCM\",\"iv\":\"AQ\",\"kid\":\"" KID
               "\",\"tag\":\"Aw\",\"value\":\"AQID\"}");
-    r = (struct wire_crypto_result){ .alg = ALG_ES256, .verified = 1 };
+    r = (struct wire_crypto_result){.name = bytes_str("k1"), .alg = ALG_ES256, .verified = 1};
     memcpy(r.version.b, version, 16);
     for (unsigned good = 0; good < 2; good++) {
         r.verified = (uint8_t)good;
@@ -697,8 +700,9 @@ static void test_crypto(void **state)
         receive(k, OP_VERIFY);
         wire_crypto_result_put(result(k), &r);
         answer(k, HSM_OK, "", false);
-        expect_ok(k, 200, good ? "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"value\":true}"
-                               : "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"value\":false}");
+        expect_ok(k, 200,
+                  good ? "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"value\":true}"
+                       : "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"value\":false}");
     }
 }
 
@@ -711,16 +715,16 @@ static void test_roles(void **state)
     uint8_t list[256], permission[256];
     struct wr w = wr_of(list, sizeof list);
     wr_lv(&w, bytes_str("Microsoft.KeyVault/managedHsm/keys/read/action"));
-    struct wire_permission p = { .data_actions = wr_view(&w) };
+    struct wire_permission p = {.data_actions = wr_view(&w)};
     struct wr pw = wr_of(permission, sizeof permission);
     size_t at = wr_lv_open(&pw);
     wire_permission_put(&pw, &p);
     wr_lv_close(&pw, at);
-    struct wire_role_definition d = { .role_name = bytes_str("My role"),
-                                      .permissions = wr_view(&pw) };
-    with_token(k, "PUT ///providers/Microsoft.Authorization/roleDefinitions/" ZERO_ID
-                  "?api-version=7.4",
-               "{\"properties\":{\"roleName\":\"My role\"}}");
+    struct wire_role_definition d = {.role_name = bytes_str("My role"),
+                                     .permissions = wr_view(&pw)};
+    with_token(
+        k, "PUT ///providers/Microsoft.Authorization/roleDefinitions/" ZERO_ID "?api-version=7.4",
+        "{\"properties\":{\"roleName\":\"My role\"}}");
     receive(k, OP_ROLE_DEFINITION_PUT);
     wire_role_definition_put(result(k), &d);
     answer(k, HSM_OK, "", false);
@@ -731,14 +735,15 @@ static void test_roles(void **state)
               "keys/read/action\"],\"notActions\":[],\"notDataActions\":[]}],"
               "\"roleName\":\"My role\",\"type\":\"CustomRole\"},"
               "\"type\":\"Microsoft.Authorization/roleDefinitions\"}");
-    struct wire_role_assignment a = { .principal = bytes_str("oid"), .scope = bytes_str("/keys") };
+    struct wire_role_assignment a = {.principal = bytes_str("oid"), .scope = bytes_str("/keys")};
     uint8_t items[512];
     struct wr iw = wr_of(items, sizeof items);
     at = wr_lv_open(&iw);
     wire_role_assignment_put(&iw, &a);
     wr_lv_close(&iw, at);
-    struct wire_list_result all = { .items = wr_view(&iw) };
-    with_token(k, "GET /keys/providers/Microsoft.Authorization/roleAssignments?api-version=7.4", "");
+    struct wire_list_result all = {.items = wr_view(&iw)};
+    with_token(k, "GET /keys/providers/Microsoft.Authorization/roleAssignments?api-version=7.4",
+               "");
     receive(k, OP_ROLE_ASSIGNMENT_LIST);
     BODY(k, scope, scope);
     assert_true(bytes_eq_str(scope.scope, "/keys"));
@@ -754,26 +759,27 @@ static void test_roles(void **state)
 static void test_security_domain(void **state)
 {
     struct kit *k = *state;
-    struct wire_sd_file file = { .text = bytes_str("{\"EncData\":1}") };
+    struct wire_sd_file file = {.text = bytes_str("{\"EncData\":1}")};
     with_token(k, "POST /securitydomain/download?api-version=7.2", "{\"certificates\":[]}");
     receive(k, OP_SD_DOWNLOAD);
     wire_sd_file_put(result(k), &file);
     answer(k, HSM_OK, "", false);
     expect_ok(k, 202, "{\"value\":\"{\\\"EncData\\\":1}\"}");
-    assert_true(has_line(k, "azure-asyncoperation: https://" HOST
-                            "/securitydomain/download/pending"));
+    assert_true(
+        has_line(k, "azure-asyncoperation: https://" HOST "/securitydomain/download/pending"));
     assert_true(has_line(k, "retry-after: 1"));
-    static const char *const paths[] = { "GET /securitydomain/download/pending",
-                                         "GET /securitydomain/upload/pending" };
+    static const char *const paths[] = {"GET /securitydomain/download/pending",
+                                        "GET /securitydomain/upload/pending"};
     for (unsigned i = 0; i < 2; i++) {
-        struct wire_sd_status s = { .status = SD_SUCCESS };
+        struct wire_sd_status s = {.status = SD_SUCCESS};
         with_token(k, paths[i], "");
         receive(k, i == 0 ? OP_SD_DOWNLOAD_STATUS : OP_SD_UPLOAD_STATUS);
         assert_int_equal(k->caller.api_version.n, 0);
         wire_sd_status_put(result(k), &s);
         answer(k, HSM_OK, "", false);
-        expect_ok(k, 200, "{\"status\":\"Success\",\"statusDetails\":\"The resource is active.\","
-                          "\"status_details\":\"The resource is active.\"}");
+        expect_ok(k, 200,
+                  "{\"status\":\"Success\",\"statusDetails\":\"The resource is active.\","
+                  "\"status_details\":\"The resource is active.\"}");
         assert_true(has_name(k, "azure-asyncoperation: "));
         assert_false(has_name(k, "retry-after"));
         s.status = SD_IN_PROGRESS;
@@ -793,9 +799,9 @@ static void test_kid_hosts(void **state)
     static const struct {
         const char *host, *shown;
     } c[] = {
-        { "DEV.ManagedHSM.localhost:8443", "dev.managedhsm.localhost:8443" },
-        { "dev.managedhsm.azure.net", "dev.managedhsm.azure.net" },
-        { "dev.managedhsm.azure.net:443", "dev.managedhsm.azure.net" },
+        {"DEV.ManagedHSM.localhost:8443", "dev.managedhsm.localhost:8443"},
+        {"dev.managedhsm.azure.net", "dev.managedhsm.azure.net"},
+        {"dev.managedhsm.azure.net:443", "dev.managedhsm.azure.net"},
     };
     struct wire_key key = sample_key(KTY_OCT);
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
@@ -842,7 +848,7 @@ static void test_unknown_answers_end_it(void **state)
     receive(k, OP_KEY_LIST);
     answer(k, HSM_E_DENIED, "", false);
     /* the same answer again */
-    struct ring_frame f = { .type = WIRE_ANSWER, .id = k->got.id, .payload = bytes_of(k->out, 7) };
+    struct ring_frame f = {.type = WIRE_ANSWER, .id = k->got.id, .payload = bytes_of(k->out, 7)};
     assert_int_equal(ring_write(k->boundary.out[1], &f, 0), HSM_OK);
     assert_int_equal(front_answers(k->front), HSM_E_CORRUPT);
     f.type = OP_KEY_GET;
@@ -856,7 +862,7 @@ static void test_full_lane(void **state)
     struct kit *k = *state;
     unsigned sent = 0;
     static uint8_t filler[1000];
-    struct ring_frame f = { .type = OP_KEY_LIST, .payload = bytes_of(filler, sizeof filler) };
+    struct ring_frame f = {.type = OP_KEY_LIST, .payload = bytes_of(filler, sizeof filler)};
     while (ring_write(k->gateway.out[1], &f, 0) == HSM_OK)
         sent++;
     f.payload.n = 0;
@@ -889,12 +895,24 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_first_contact),   T(test_challenge_first), T(test_bad_token),
-        T(test_token_too_long),  T(test_unknown_host),    T(test_refusals_wait),
-        T(test_unimplemented),   T(test_errors),          T(test_key_bundles),
-        T(test_oct_and_deleted), T(test_lists),           T(test_crypto),
-        T(test_roles),           T(test_security_domain), T(test_kid_hosts),
-        T(test_audit_before_answer), T(test_unknown_answers_end_it), T(test_full_lane),
+        T(test_first_contact),
+        T(test_challenge_first),
+        T(test_bad_token),
+        T(test_token_too_long),
+        T(test_unknown_host),
+        T(test_refusals_wait),
+        T(test_unimplemented),
+        T(test_errors),
+        T(test_key_bundles),
+        T(test_oct_and_deleted),
+        T(test_lists),
+        T(test_crypto),
+        T(test_roles),
+        T(test_security_domain),
+        T(test_kid_hosts),
+        T(test_audit_before_answer),
+        T(test_unknown_answers_end_it),
+        T(test_full_lane),
         T(test_refused_by_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,6 +302,7 @@ static hsm_err open_rest(struct gateway *g)
         .pool = &g->pool,
         .faces = &g->shared.faces,
         .store = g->store,
+        .audit = g->shared.audit,
         .loops = g->o->loops,
         .region = g->shared.region,
     };

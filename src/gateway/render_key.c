@@ -243,7 +243,7 @@ hsm_err render_crypto(const struct render_ctx *ctx, struct bytes result, struct 
         json_put_b64u(j, m.iv);
     }
     json_name(j, "kid");
-    put_id(j, ctx, "/keys/", bytes_str(ctx->name), &m.version);
+    put_id(j, ctx, "/keys/", m.name, &m.version);
     if ((m.has & CRYPTO_HAS_TAG) != 0) {
         json_name(j, "tag");
         json_put_b64u(j, m.tag);

@@ -3,6 +3,7 @@
 #ifndef GATEWAY_STATUSD_H
 #define GATEWAY_STATUSD_H
 
+#include "gateway/audit_sink.h"
 #include "gateway/control.h"
 #include "gateway/face.h"
 
@@ -13,6 +14,7 @@ struct statusd_facts {
     const struct control_pool *pool;
     const struct faces *faces;
     struct store *store;
+    struct audit_sink *audit; /* drained first: the file holds every line the status counts */
     unsigned loops;
     const char *region;
 };
