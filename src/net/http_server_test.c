@@ -4,8 +4,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/http_internal.h"
 #include "net/test_kit.h"
 
 #define BODY_MAX  (1U << 20)
@@ -350,15 +352,16 @@ static void test_large_head(void **state)
     }
 }
 
+/* More than the socket takes at once: the rest is queued, and the next request waits for it. */
 static void test_large_answer_slow_reader(void **state)
 {
-    int small = 4096;
+    int small = 1 << 16;
     (void)state;
     setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-    assert_true(
-        kit_send(&c, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
+    for (int i = 0; i < 16; i++)
+        assert_true(kit_send(&c, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n"));
     kit_sleep(100);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 16; i++) {
         assert_true(kit_read(&c));
         assert_int_equal(c.body_n, 600000);
         assert_int_equal(c.body[0], 'x');
@@ -445,6 +448,76 @@ static void test_addresses(void **state)
     assert_true(c.fd >= 0 && kit_handshake(&c, NULL, 0));
     assert_true(kit_ask(&c, "GET /ip HTTP/1.1\r\nHost: h\r\n\r\n"));
     assert_true(body_is("::1"));
+}
+
+static const char marker[] = "MARKER-OF-A-SECRET";
+
+static void look_for_marker(void *arg)
+{
+    const struct conn *n = t.s->conns;
+    bool *found = arg;
+
+    HSM_ASSERT(n != NULL && n->next == NULL && n->state == CONN_IDLE && n->out == NULL);
+    *found = memmem(n->in, n->in_cap, marker, sizeof(marker) - 1) != NULL ||
+             memmem(t.s->scratch, HTTP_SCRATCH, marker, sizeof(marker) - 1) != NULL ||
+             (n->body != NULL && memmem(n->body, n->body_cap, marker, sizeof(marker) - 1) != NULL);
+}
+
+/* Bodies in place, in a buffer of their own, and chunked. */
+static void test_secret_is_wiped(void **state)
+{
+    static const size_t sizes[] = {100, 3000, 16000, 16300, 17000};
+    static char body[17000], head[128];
+    bool found = false;
+    (void)state;
+    kit_sleep(50);
+    for (size_t i = 0; i < sizeof(body); i++)
+        body[i] = marker[i % (sizeof(marker) - 1)];
+    for (size_t i = 0; i < 2 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t n = sizes[i / 2];
+        int at = i % 2 == 0
+                     ? snprintf(head, sizeof(head),
+                                "PUT /secret HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", n)
+                     : snprintf(head, sizeof(head),
+                                "PUT /secret HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+                                "chunked\r\n\r\n%zx\r\n",
+                                n);
+        assert_true(kit_write(&c, head, (size_t)at) && kit_write(&c, body, n));
+        assert_true(i % 2 == 0 || kit_send(&c, "\r\n0\r\n\r\n"));
+        assert_true(kit_read(&c));
+        assert_int_equal(c.body_n, n);
+        kit_call(&t.k, look_for_marker, &found);
+        assert_false(found);
+    }
+    /* the test would see it */
+    assert_true(kit_ask(&c, "PUT /open HTTP/1.1\r\nHost: h\r\nContent-Length: 18\r\n\r\n"
+                            "MARKER-OF-A-SECRET"));
+    kit_call(&t.k, look_for_marker, &found);
+    assert_true(found);
+}
+
+/* Out of descriptors: clients wait in the backlog and are served later. */
+static void test_descriptor_limit(void **state)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(t.port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct rlimit old, low;
+    (void)state;
+    kit_close(&c);
+    kit_sleep(50);
+    c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = (rlim_t)c.fd + 1; /* the lowest free one was taken: none is left */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int r = connect(c.fd, (struct sockaddr *)&a, sizeof(a));
+    kit_sleep(250);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(r, 0);
+    assert_true(kit_handshake(&c, NULL, 0));
+    assert_true(kit_ask(&c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_int_equal(c.status, 200);
 }
 
 /* ---- refusals ---- */
@@ -947,6 +1020,8 @@ int main(void)
         CASE(test_asynchronous),
         CASE(test_client_gone),
         CASE(test_addresses),
+        CASE(test_secret_is_wiped),
+        CASE(test_descriptor_limit),
         CASE(test_malformed),
         CASE(test_body_limits),
         CASE(test_head_limits),
