@@ -164,8 +164,10 @@ class Pool:
     def guest_token(self):
         return self.token(self.env["KEYHOLD_GUEST_CLIENT_ID"], self.env["KEYHOLD_GUEST_CLIENT_SECRET"])
 
-    def call(self, method, path, body=None, token=None, api=API, raw=None, headers=None, timeout=60):
-        """A request to the pool; returns requests.Response. SNI is the pool's name, through CONNECT."""
+    def call(self, method, path, body=None, token=None, api=API, raw=None, headers=None, timeout=60,
+             session=None):
+        """A request to the pool; returns requests.Response. SNI is the pool's name, through CONNECT. Threads bring
+        sessions of their own."""
         sep = "&" if "?" in path else "?"
         url = self.pool_url + path + (f"{sep}api-version={api}" if api else "")
         h = {"Authorization": f"Bearer {token or self.token()}"} if token != "" else {}
@@ -173,7 +175,7 @@ class Pool:
             h["Content-Type"] = "application/json"
         h.update(headers or {})
         data = raw if raw is not None else (json.dumps(body) if body is not None else None)
-        return self.session.request(method, url, data=data, headers=h, verify=self.ca, timeout=timeout,
+        return (session or self.session).request(method, url, data=data, headers=h, verify=self.ca, timeout=timeout,
                                     proxies={"https": f"http://127.0.0.1:{self.port}"})
 
     def ok(self, method, path, body=None, **kw):
