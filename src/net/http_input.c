@@ -1,5 +1,6 @@
 /* From bytes to requests. A request's views point into `in` and `body`, which therefore do not
  * move from the complete head until the answer. */
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/secret.h"
@@ -181,6 +182,15 @@ static hsm_err body_place(struct conn *c)
     return HSM_OK;
 }
 
+/* A client whose socket has Nagle's algorithm on (urllib3 behind a proxy, so every Python program
+ * there) sends the body only after the head was acknowledged, and the kernel would wait 40 ms with
+ * that in the hope of an answer to put it on. */
+static void acknowledge_now(const struct conn *c)
+{
+    const int one = 1;
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+}
+
 static hsm_err head_done(struct conn *c)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -201,6 +211,8 @@ static hsm_err head_done(struct conn *c)
     conn_deadline(c, s->cfg.body_timeout_ms);
     if (c->head.expect_continue && c->head.minor >= 1 && c->in_n == c->in_off + c->head_n)
         conn_send(c, (const uint8_t *)go_on, sizeof(go_on) - 1, false);
+    else if (c->in_n == c->in_off + c->head_n)
+        acknowledge_now(c);
     return HSM_OK;
 }
 
