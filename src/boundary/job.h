@@ -1,6 +1,6 @@
 /* One request on its way through the boundary, and the worker that runs it. A job begins in a
- * worker's own slot; when it has to wait (issuer keys, the slow pool, a commit) it moves to the heap
- * with a copy of its frame. */
+ * worker's own slot; when it has to wait (issuer keys, the slow pool, a commit) it moves to the
+ * heap with a copy of its frame. */
 #ifndef BOUNDARY_JOB_H
 #define BOUNDARY_JOB_H
 
@@ -17,9 +17,9 @@
 
 enum job_kind {
     JOB_REQUEST,
-    JOB_GENESIS,    /* the boundary's own transactions have no lane */
+    JOB_GENESIS, /* the boundary's own transactions have no lane */
     JOB_AUDIT_MARK,
-    JOB_PURGE,      /* end of a deleted key's retention */
+    JOB_PURGE, /* end of a deleted key's retention */
 };
 
 /* A key made outside of the state lock, for the handler to use. */
@@ -34,31 +34,33 @@ struct crypto_work {
     struct wire_crypto in;
     struct uuid version;
     uint32_t op;
+    uint8_t name[KEY_NAME_MAX]; /* as created */
+    size_t name_n;
 };
 
 struct job {
-    struct request rq;       /* first member: handlers get &job->rq */
-    struct worker *w;        /* that runs it now */
+    struct request rq; /* first member: handlers get &job->rq */
+    struct worker *w;  /* that runs it now */
     enum job_kind kind;
     unsigned lane;
     uint64_t frame_id;
-    struct bytes payload;    /* frame: envelope and body */
-    uint8_t *owned;          /* heap copy behind payload, or NULL */
+    struct bytes payload; /* frame: envelope and body */
+    uint8_t *owned;       /* heap copy behind payload, or NULL */
     bool on_heap;
     uint64_t started_us;
-    uint64_t deadline_us;    /* while it waits */
-    unsigned attempts;       /* runs that lost a race */
+    uint64_t deadline_us; /* while it waits */
+    unsigned attempts;    /* runs that lost a race */
 
     /* What a handler asks for besides an answer: */
-    bool want_slow;          /* to be run by the slow pool */
-    bool want_key;           /* a key by make->spec, then to be run again */
-    struct made_key *make;   /* heap; secret part filled once made */
+    bool want_slow;                  /* to be run by the slow pool */
+    bool want_key;                   /* a key by make->spec, then to be run again */
+    struct made_key *make;           /* heap; secret part filled once made */
     hsm_err (*after)(struct job *j); /* rest of the work, without the state lock */
     struct crypto_work crypto;
 
     /* While its transaction is on its way: */
     struct uuid txn_id;
-    uint8_t *result;         /* the answer to give when it was applied */
+    uint8_t *result; /* the answer to give when it was applied */
     size_t result_n;
     struct job *next;
 };
@@ -70,20 +72,20 @@ static inline struct job *job_of(struct request *rq)
 /* Buffers of one thread, allocated once. */
 struct worker {
     struct boundary *b;
-    unsigned lane;        /* 0: control and slow pool */
+    unsigned lane; /* 0: control and slow pool */
     bool slow;
     struct seal_ctx *sc;
-    uint8_t *frame;       /* RING_FRAME_MAX */
-    uint8_t *out;         /* result frame under construction */
-    uint8_t *txn_buf;     /* RING_FRAME_MAX */
-    uint8_t *crypto_buf;  /* JOB_CRYPTO_MAX */
+    uint8_t *frame;      /* RING_FRAME_MAX */
+    uint8_t *out;        /* result frame under construction */
+    uint8_t *txn_buf;    /* RING_FRAME_MAX */
+    uint8_t *crypto_buf; /* JOB_CRYPTO_MAX */
     size_t crypto_used;
-    uint8_t *record_buf;  /* record bodies under construction */
-    uint8_t *line;        /* audit text */
+    uint8_t *record_buf; /* record bodies under construction */
+    uint8_t *line;       /* audit text */
     struct wr out_wr;
     struct txn txn;
     struct job job;
-    uint32_t dirty;       /* lanes with answers that were not flushed; bit 31: audit ring */
+    uint32_t dirty; /* lanes with answers that were not flushed; bit 31: audit ring */
 };
 #define WORKER_RECORD_MAX (160u * 1024u)
 HSM_MUST_USE hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, bool slow);

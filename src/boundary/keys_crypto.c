@@ -42,27 +42,27 @@ static hsm_err crypto_after(struct job *j)
 {
     struct worker *w = j->w;
     const struct crypto_work *c = &j->crypto;
-    struct wire_crypto_result r = { 0 };
+    struct wire_crypto_result r = {0};
     const char *why = "";
     hsm_err err = keymat_crypto(c->key, c->op, &c->in, w->crypto_buf, JOB_CRYPTO_MAX, &r, &why);
     w->crypto_used = c->in.value.n + 1024 < JOB_CRYPTO_MAX ? c->in.value.n + 1024 : JOB_CRYPTO_MAX;
     if (err != HSM_OK)
         return why[0] != '\0' ? request_fail(&j->rq, err, "%s", why) : err;
+    r.name = bytes_of(c->name, c->name_n);
     r.version = c->version;
     r.alg = c->in.alg;
     wire_crypto_result_put(j->rq.out, &r);
     return HSM_OK;
 }
 
-static hsm_err check_use(struct request *rq, const struct key_version *v, uint32_t op,
-                         unsigned alg)
+static hsm_err check_use(struct request *rq, const struct key_version *v, uint32_t op, unsigned alg)
 {
     const char *why = "";
     const struct key_window window = key_version_window(v);
     hsm_err err = key_may_use(&window, op, rq->now_s, &why);
     if (err == HSM_OK)
-        err = crypto_alg_fits(alg, op, (enum key_type)v->kty, (enum key_curve)v->crv, v->bits,
-                              &why);
+        err =
+            crypto_alg_fits(alg, op, (enum key_type)v->kty, (enum key_curve)v->crv, v->bits, &why);
     return err == HSM_OK ? HSM_OK : request_fail(rq, err, "%s", why);
 }
 
@@ -81,9 +81,11 @@ hsm_err keys_handle_crypto(struct request *rq)
         j->want_slow = true;
         return HSM_OK;
     }
-    struct opening o = { .sc = j->w->sc, .v = v };
+    struct opening o = {.sc = j->w->sc, .v = v};
     TRY(keycache_get(rq->b->cache, &v->id, open_version, &o, &c->key));
     c->version = v->id;
+    c->name_n = key_display(k).n;
+    memcpy(c->name, key_display(k).p, c->name_n);
     j->after = crypto_after;
     return HSM_OK;
 }
