@@ -19,13 +19,13 @@ def strip(text):
 for path in sorted((root / "src").rglob("*.[ch]")):
     name = path.relative_to(root)
     lines = strip(path.read_text()).splitlines()
-    test = path.stem.endswith(("_test", "_fuzz"))
-    if len(lines) > (FILE_MAX if not test else 1000):
+    test = path.stem.endswith(("_test", "_fuzz", "_testing"))
+    if len(lines) > (FILE_MAX if not test else 1200):
         bad.append(f"{name}: {len(lines)} lines (one subject per file, at most about 600)")
     start = None
     for i, line in enumerate(lines, 1):
         m = BANNED.search(line)
-        if m:
+        if m and not test:
             bad.append(f"{name}:{i}: banned call {m.group(1)}()")
         if line == "{":
             start = i
