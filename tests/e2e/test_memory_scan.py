@@ -1,0 +1,221 @@
+"""Private key bytes are nowhere but in the boundary: not in the memory or a core of any other process, not in
+any file of the installation. The test build of the boundary tells the bytes of every new key to a file outside."""
+import base64
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+import keyhold
+
+sys.path.insert(0, str(keyhold.ROOT / "tests"))
+import testbuild  # noqa: E402
+
+MEMSCAN = testbuild.TOOLS / "memscan"
+OTHERS = ("gateway", "fabric", "door", "supervisor")
+
+
+def b64u(b):
+    return base64.urlsafe_b64encode(b).decode().rstrip("=")
+
+
+def fields_of(private):
+    """Name -> bytes of the secret fields of a private part as the boundary encodes it."""
+    assert private[:3] == b"KM\x01", private[:4]
+    kty, rest, fields = private[3], private[9:], []
+    while rest:
+        n = int.from_bytes(rest[:4], "big")
+        fields.append(rest[4:4 + n])
+        assert len(fields[-1]) == n
+        rest = rest[4 + n:]
+    if len(fields) == 8:  # n e p q d dp dq qi
+        return dict(zip(("p", "q", "d", "dp", "dq", "qi"), fields[2:]))
+    if len(fields) == 3:  # scalar x y
+        return {"scalar": fields[0]}
+    assert len(fields) == 1, (kty, len(fields))
+    return {"k": fields[0]}
+
+
+def forms(secret):
+    """What a careless copy could look like: raw, reversed (little-endian numbers), hex, base64 at any offset."""
+    yield secret
+    yield secret[::-1]
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    for lead in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            text = encode(bytes(lead) + secret + bytes(2))
+            # characters that also hold bits of the neighbours are left out
+            yield text[(lead * 8 + 5) // 6:(lead + len(secret)) * 8 // 6]
+
+
+def scan(folder, patterns, targets, window=16):
+    """Lines of finds, and bytes searched."""
+    f = folder / "patterns"
+    f.write_text("".join(p.hex() + "\n" for p in patterns))
+    r = subprocess.run([MEMSCAN, f, str(window), *map(str, targets)], capture_output=True, text=True, timeout=300)
+    assert r.returncode in (0, 1), r.stderr
+    *finds, last = r.stdout.splitlines()
+    assert bool(finds) == (r.returncode == 1)
+    words = last.split()
+    return finds, int(words[1]), int(words[3])
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("memscan")
+
+
+@pytest.fixture(scope="module")
+def own(work):
+    if not testbuild.BOUNDARY.exists():
+        pytest.fail(f"{testbuild.BOUNDARY} is not built")
+    p = keyhold.Pool(name="scan", bindir=testbuild.bindir(work / "bin", keylog=work / "keylog"))
+    try:
+        p.start()
+        for role in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
+            assert p.assign(role, p.env["KEYHOLD_ADMIN_OID"]).status_code == 201
+        yield p
+    finally:
+        p.stop()
+
+
+def use_rsa(p, name, bits):
+    key = p.ok("POST", f"/keys/{name}/create", {"kty": "RSA-HSM", "key_size": bits})["key"]
+    for alg in ("RS256", "PS512"):
+        digest = os.urandom(int(alg[2:]) // 8)
+        s = p.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(digest)})["value"]
+        assert p.ok("POST", f"/keys/{name}/verify", {"alg": alg, "digest": b64u(digest), "value": s})["value"] is True
+    for there, back in (("encrypt", "decrypt"), ("wrapkey", "unwrapkey")):
+        text = b64u(os.urandom(32))
+        c = p.ok("POST", f"/keys/{name}/{there}", {"alg": "RSA-OAEP-256", "value": text})["value"]
+        assert p.ok("POST", f"/keys/{name}/{back}", {"alg": "RSA-OAEP-256", "value": c})["value"] == text
+    return key
+
+
+def use_ec(p, name, crv, alg, size):
+    p.ok("POST", f"/keys/{name}/create", {"kty": "EC-HSM", "crv": crv})
+    p.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(os.urandom(size))})
+
+
+def use_oct(p, name, bits):
+    p.ok("POST", f"/keys/{name}/create", {"kty": "oct-HSM", "key_size": bits})
+    text = b64u(os.urandom(32))
+    c = p.ok("POST", f"/keys/{name}/wrapkey", {"alg": f"A{bits}KW", "value": text})["value"]
+    assert p.ok("POST", f"/keys/{name}/unwrapkey", {"alg": f"A{bits}KW", "value": c})["value"] == text
+    c = p.ok("POST", f"/keys/{name}/encrypt", {"alg": f"A{bits}GCM", "value": text})
+    back = p.ok("POST", f"/keys/{name}/decrypt", {"alg": f"A{bits}GCM", "value": c["value"], "iv": c["iv"],
+                                                  "tag": c["tag"]})
+    assert back["value"] == text
+    iv = b64u(os.urandom(16))
+    c = p.ok("POST", f"/keys/{name}/encrypt", {"alg": f"A{bits}CBCPAD", "value": text, "iv": iv})["value"]
+    assert p.ok("POST", f"/keys/{name}/decrypt", {"alg": f"A{bits}CBCPAD", "value": c, "iv": iv})["value"] == text
+
+
+@pytest.fixture(scope="module")
+def secrets(own, work):
+    """Every secret field of every key that was made and used, also over a restart and a new version."""
+    for bits in (2048, 3072, 4096):
+        use_rsa(own, f"r{bits}", bits)
+    for crv, alg, size in (("P-256", "ES256", 32), ("P-384", "ES384", 48), ("P-521", "ES512", 64),
+                           ("P-256K", "ES256K", 32)):
+        use_ec(own, crv, crv, alg, size)
+    for bits in (128, 192, 256):
+        use_oct(own, f"o{bits}", bits)
+    own.down()
+    own.up()
+    for name, alg, size in (("r2048", "RS256", 32), ("P-256", "ES256", 32)):
+        own.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(os.urandom(size))})
+    use_rsa(own, "r2048", 2048)
+    own.ok("DELETE", "/keys/P-384")
+    own.ok("PATCH", "/keys/o256", {"tags": {"a": "b"}})
+    own.ok("GET", "/keys/r4096")
+    parts = [bytes.fromhex(line) for line in (work / "keylog").read_text().split()]
+    assert len(parts) == 11, len(parts)
+    found = [s for part in parts for s in fields_of(part).values()]
+    assert len(found) == 4 * 6 + 4 + 3
+    return found
+
+
+@pytest.fixture(scope="module")
+def patterns(secrets):
+    return [f for s in secrets for f in forms(s)]
+
+
+def test_the_scanner_finds_what_is_there(own, work, secrets, patterns):
+    """The keylog itself, a marker in a file, the server's public key in the gateway's memory."""
+    finds, _, _ = scan(work, patterns, [work / "keylog"])
+    assert finds
+    window = secrets[3][8:24]
+    for number, form in enumerate(forms(window)):
+        planted = own.home / "log/planted"
+        planted.write_bytes(os.urandom(5000 + number) + form + os.urandom(100))
+        finds, _, _ = scan(work, patterns, [planted])
+        planted.unlink()
+        assert finds, f"form {number} is not found"
+    pem = (own.home / "pki/server.pem").read_bytes()
+    from cryptography import x509
+    public = x509.load_pem_x509_certificate(pem).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    finds, n, _ = scan(work, [public[-64:]], [f"pid:{own.pids()['gateway']}"])
+    assert finds and n > 1 << 20, "the gateway's memory was not searched"
+
+
+def test_not_in_memory_of_other_processes(own, work, patterns):
+    pids = own.pids()
+    for name in OTHERS:
+        finds, n, _ = scan(work, patterns, [f"pid:{pids[name]}"])
+        print(f"{name}: {n} bytes searched")
+        assert n > 100000
+        assert not finds, f"{name}: {finds[:10]}"
+
+
+def test_not_in_a_core_of_the_gateway(own, work, patterns):
+    if shutil.which("gcore") is None:
+        pytest.skip("gdb is not installed")
+    pid = own.pids()["gateway"]
+    subprocess.run(["gcore", "-a", "-o", work / "core", str(pid)], check=True, capture_output=True, timeout=120)
+    core = work / f"core.{pid}"
+    try:
+        finds, n, _ = scan(work, patterns, [core])
+        assert n > 1 << 20 and not finds, finds[:10]
+    finally:
+        core.unlink()
+        with contextlib.suppress(AssertionError):
+            own.wait_ready()
+
+
+def test_not_in_any_file(own, work, patterns):
+    files = [f for f in own.home.rglob("*") if f.is_file()]
+    assert any(f.name == "audit.jsonl" for f in files) and any("store" in str(f) for f in files)
+    finds, n, _ = scan(work, patterns, files)
+    print(f"{len(files)} files, {n} bytes searched")
+    assert n > 100000 and not finds, finds[:10]
+
+
+def test_boundary_memory_and_core(own, work, patterns):
+    """Root may look at ordinary memory, but key pages have no mapping to read them through; no core is written."""
+    pid = own.pids()["boundary"]
+    finds, n, unreadable = scan(work, patterns, [f"pid:{pid}"])
+    print(f"boundary: {n} bytes read, {unreadable} could not be read, {len(finds)} finds")
+    if own.status()["secretMemory"] == "memfd_secret":
+        assert unreadable >= 1 << 20, "the key pages could be read"
+        assert not finds, finds[:10]
+    limits = open(f"/proc/{pid}/limits").read()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"], core
+    assert resource.getrlimit(resource.RLIMIT_CORE) is not None
+    before = {f for d in ("/", str(own.home), "/tmp") for f in os.listdir(d) if f.startswith("core")}
+    os.kill(pid, signal.SIGABRT)
+    time.sleep(0.5)
+    own.wait_ready()
+    own.ok("GET", "/keys/r2048")
+    after = {f for d in ("/", str(own.home), "/tmp") for f in os.listdir(d) if f.startswith("core")}
+    assert after == before
