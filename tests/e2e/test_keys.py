@@ -306,7 +306,7 @@ def test_every_operation_on_a_missing_key(pool, name, method, path, body):
 
 
 @pytest.mark.parametrize("path", ["/keys/{n}/{v}", "/keys/{n}/{v}/encrypt", "/keys/{n}", "/deletedkeys/{n}"])
-@pytest.mark.parametrize("bad", ["a_b", "a.b", "a%20b", "a%00b", "ä", "A" * 128, "a%2Fb%2Fc%2Fd"])
+@pytest.mark.parametrize("bad", ["a_b", "a.b", "a%20b", "a%25b", "ä", "A" * 128, "a%2Fb%2Fc%2Fd"])
 def test_bad_names_in_paths(pool, path, bad):
     method = "POST" if "encrypt" in path else "GET"
     r = pool.call(method, path.format(n=bad, v="0" * 32), {"alg": "RSA1_5", "value": "AA"} if method == "POST" else None)
