@@ -1,9 +1,7 @@
 """Private key bytes are nowhere but in the boundary: not in the memory or a core of any other process, not in
 any file of the installation. The test build of the boundary tells the bytes of every new key to a file outside."""
 import base64
-import contextlib
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -183,13 +181,11 @@ def test_not_in_a_core_of_the_gateway(own, work, patterns):
     pid = own.pids()["gateway"]
     subprocess.run(["gcore", "-a", "-o", work / "core", str(pid)], check=True, capture_output=True, timeout=120)
     core = work / f"core.{pid}"
-    try:
-        finds, n, _ = scan(work, patterns, [core])
-        assert n > 1 << 20 and not finds, finds[:10]
-    finally:
-        core.unlink()
-        with contextlib.suppress(AssertionError):
-            own.wait_ready()
+    finds, n, _ = scan(work, patterns, [core])
+    core.unlink()
+    print(f"core: {n} bytes searched")
+    assert n > 1 << 20 and not finds, finds[:10]
+    own.wait_ready()
 
 
 def test_not_in_any_file(own, work, patterns):
@@ -211,7 +207,6 @@ def test_boundary_memory_and_core(own, work, patterns):
     limits = open(f"/proc/{pid}/limits").read()
     core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"], core
-    assert resource.getrlimit(resource.RLIMIT_CORE) is not None
     before = {f for d in ("/", str(own.home), "/tmp") for f in os.listdir(d) if f.startswith("core")}
     os.kill(pid, signal.SIGABRT)
     time.sleep(0.5)
