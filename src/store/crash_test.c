@@ -17,10 +17,10 @@ static size_t ops_of(uint64_t n, struct kit_op ops[6], char value[24])
     size_t c = 0;
     snprintf(value, 24, "%llu", (unsigned long long)n);
     for (uint64_t r = 0; r < 4; r++)
-        ops[c++] = (struct kit_op){ r, n > 1 ? 10 * (n - 1) + r : 0, 10 * n + r, value, 0 };
-    ops[c++] = (struct kit_op){ 10 + n, 0, 10 * n + 5, value, 0 };
+        ops[c++] = (struct kit_op){r, n > 1 ? 10 * (n - 1) + r : 0, 10 * n + r, value, 0};
+    ops[c++] = (struct kit_op){10 + n, 0, 10 * n + 5, value, 0};
     if (n % 7 == 0)
-        ops[c++] = (struct kit_op){ 10 + n - 3, 10 * (n - 3) + 5, 10 * n + 4, NULL, 0 };
+        ops[c++] = (struct kit_op){10 + n - 3, 10 * (n - 3) + 5, 10 * n + 4, NULL, 0};
     return c;
 }
 
@@ -29,7 +29,7 @@ static bool removed_at(uint64_t n, uint64_t last)
     return (n + 3) % 7 == 0 && n + 3 <= last;
 }
 
-/* ---- child ------------------------------------------------------------------------------------- */
+/* ---- child ---- */
 
 struct writer {
     struct kit k;
@@ -84,12 +84,12 @@ static int child(const char *path)
     store_close(w.k.s, kit_closed, &w.k);
     while (!w.k.closed)
         uv_run(&w.k.loop, UV_RUN_ONCE);
-    struct store_callbacks cb = { &w, child_committed, kit_leader, NULL };
+    struct store_callbacks cb = {&w, child_committed, kit_leader, NULL};
     if (store_open(&w.k.loop, &w.k.cfg, &cb, &w.k.s, w.k.text, sizeof w.k.text) != HSM_OK ||
         store_start(w.k.s) != HSM_OK)
         return fprintf(stderr, "child: %s\n", w.k.text), 8;
     /* Something that is rejected: once it is answered the whole old log has come in. */
-    struct kit_op probe = { 9, 1, 2, "x", 0 };
+    struct kit_op probe = {9, 1, 2, "x", 0};
     if (kit_propose(&w.k, &probe, 1, NULL) != HSM_OK)
         return 9;
     w.acked = w.next = w.k.records[0].value;
@@ -101,7 +101,7 @@ static int child(const char *path)
     return 0;
 }
 
-/* ---- parent ------------------------------------------------------------------------------------ */
+/* ---- parent ---- */
 
 static uint64_t last_number(int fd)
 {
@@ -194,7 +194,7 @@ static void survives_kill(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(survives_kill) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(survives_kill)};
     if (argc == 3 && strcmp(argv[1], "child") == 0)
         return child(argv[2]);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,12 @@
 
 static char dir[256];
 #define TXNS 400u
+/* A start takes long under the thread sanitizer: fewer samples. */
+#if defined(__SANITIZE_THREAD__)
+#define SPARSE 6u
+#else
+#define SPARSE 1u
+#endif
 
 static int setup(void **state)
 {
@@ -32,10 +38,10 @@ static void fill(struct kit *k, uint64_t from, uint64_t to)
         memset(sealed, '_', sizeof sealed);
         memcpy(sealed, value, strlen(value));
         size_t len = i % 10 == 0 ? sizeof sealed : 100 + i;
-        assert_true(KIT_TRY(k, { 0, i > 1 ? 10 * i - 10 : 0, 10 * i, value, 0 },
-                            { i, 0, 10 * i + 1, sealed, len }));
+        assert_true(KIT_TRY(k, {0, i > 1 ? 10 * i - 10 : 0, 10 * i, value, 0},
+                            {i, 0, 10 * i + 1, sealed, len}));
         if (i % 9 == 0)
-            assert_true(KIT_TRY(k, { i - 4, 10 * i - 39, 10 * i + 2, NULL, 0 }));
+            assert_true(KIT_TRY(k, {i - 4, 10 * i - 39, 10 * i + 2, NULL, 0}));
     }
 }
 
@@ -78,7 +84,12 @@ static void copy_dir(const char *from, const char *to)
     assert_int_equal(system(cmd), 0);
 }
 
-enum outcome { OUT_RIGHT = 10, OUT_CORRUPT, OUT_WRONG, OUT_OTHER };
+enum outcome {
+    OUT_RIGHT = 10,
+    OUT_CORRUPT,
+    OUT_WRONG,
+    OUT_OTHER
+};
 
 /* In a process of its own, because a crash is one of the outcomes that are looked for. */
 static int inside(const char *path, uint64_t last, bool start)
@@ -96,7 +107,7 @@ static int inside(const char *path, uint64_t last, bool start)
         err = k.fatal;
     }
     if (err == HSM_OK && whole(&k, last)) { /* it also takes a write */
-        bool ok = KIT_TRY(&k, { 0, 10 * last, 10 * last + 5, "1", 0 });
+        bool ok = KIT_TRY(&k, {0, 10 * last, 10 * last + 5, "1", 0});
         return ok && store_flush(k.s) == HSM_OK ? OUT_RIGHT : OUT_WRONG;
     }
     if (err == HSM_OK)
@@ -129,7 +140,7 @@ static void flip_each(const char *file, uint64_t last, size_t step, bool start, 
     snprintf(orig, sizeof orig, "%s/good/%s", dir, file);
     snprintf(path, sizeof path, "%s/%s", work, file);
     char *p = read_all(orig, &n);
-    for (size_t at = 0; at < n; at += 1 + (at * 7919 + 13) % step) {
+    for (size_t at = 0; at < n; at += 1 + (at * 7919 + 13) % (step * SPARSE)) {
         char good[300];
         snprintf(good, sizeof good, "%s/good", dir);
         copy_dir(good, work);
@@ -158,7 +169,7 @@ static void flips_in_the_state_file(void **state)
 {
     (void)state;
     struct kit k;
-    unsigned counts[2] = { 0 };
+    unsigned counts[2] = {0};
     make_good(&k, 64, TXNS);
     kit_close(&k);
     flip_each("state.mdb", TXNS, 3000, false, counts);
@@ -172,7 +183,7 @@ static void flips_in_page_heads(void **state)
     (void)state;
     struct kit k;
     char orig[400], path[400], good[300], work[300];
-    unsigned counts[2] = { 0 };
+    unsigned counts[2] = {0};
     size_t n;
     make_good(&k, 64, 120);
     kit_close(&k);
@@ -181,7 +192,7 @@ static void flips_in_page_heads(void **state)
     snprintf(orig, sizeof orig, "%s/state.mdb", good);
     snprintf(path, sizeof path, "%s/state.mdb", work);
     char *p = read_all(orig, &n);
-    for (size_t page = 0; page < n; page += 4096) {
+    for (size_t page = 0; page < n; page += 4096 * SPARSE) {
         for (size_t at = page + page / 4096 % 5; at < page + 160 && at < n; at += 13) {
             char bit = (char)(1 << (at / 3) % 8);
             copy_dir(good, work);
@@ -212,7 +223,7 @@ static void truncated_state_file(void **state)
     struct stat st;
     copy_dir(good, work);
     assert_int_equal(stat(path, &st), 0);
-    for (off_t n = 1; n < st.st_size; n += 11003) {
+    for (off_t n = 1; n < st.st_size; n += 11003 * SPARSE) {
         copy_dir(good, work);
         assert_int_equal(truncate(path, n), 0);
         int out = try_dir(work, 200, n % 4 == 0);
@@ -246,7 +257,7 @@ static void flips_in_closed_segments(void **state)
     (void)state;
     struct kit k;
     char file[400];
-    unsigned counts[2] = { 0 };
+    unsigned counts[2] = {0};
     make_good(&k, 0, 60);
     kit_close(&k);
     assert_true(first_file("good", "0000", true, file, sizeof file));
@@ -260,7 +271,7 @@ static void flips_in_snapshots_and_metadata(void **state)
     (void)state;
     struct kit k;
     char file[400];
-    unsigned counts[2] = { 0 };
+    unsigned counts[2] = {0};
     make_good(&k, 32, 150);
     kit_close(&k);
     assert_true(first_file("good", "snapshot-", true, file, sizeof file));
@@ -324,7 +335,7 @@ static void torn_tail_is_recovered(void **state)
     snprintf(work, sizeof work, "%s/work", dir);
     open_segment(path, sizeof path, &p, &n);
     size_t end = segment_end(p, n, &last);
-    for (size_t cut = last; cut < end; cut += 211) {
+    for (size_t cut = last; cut < end; cut += 211 * SPARSE) {
         char *q = malloc(n);
         memcpy(q, p, n);
         memset(q + cut, 0, end - cut);
@@ -351,13 +362,13 @@ static void flips_in_open_segments(void **state)
     char path[700], good[300], work[300];
     char *p;
     size_t n, last;
-    unsigned counts[2] = { 0 };
+    unsigned counts[2] = {0};
     make_running(&k, 30, 60);
     snprintf(good, sizeof good, "%s/good", dir);
     snprintf(work, sizeof work, "%s/work", dir);
     open_segment(path, sizeof path, &p, &n);
     (void)segment_end(p, n, &last);
-    for (size_t at = 0; at < last; at += at < 8 ? 1 : 1 + (at * 7919 + 13) % 1200) {
+    for (size_t at = 0; at < last; at += at < 8 ? 1 : 1 + (at * 7919 + 13) % (1200 * SPARSE)) {
         copy_dir(good, work);
         p[at] ^= (char)(1 << at % 8);
         write_all(path, p, n);
@@ -414,9 +425,14 @@ int main(int argc, char **argv)
         _exit(inside(argv[1], strtoull(argv[2], NULL, 10), argv[3][0] == '1'));
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(flips_in_the_state_file), T(flips_in_page_heads), T(truncated_state_file),
-        T(flips_in_closed_segments), T(flips_in_snapshots_and_metadata),
-        T(torn_tail_is_recovered), T(flips_in_open_segments), T(flushed_but_lost_is_refused),
+        T(flips_in_the_state_file),
+        T(flips_in_page_heads),
+        T(truncated_state_file),
+        T(flips_in_closed_segments),
+        T(flips_in_snapshots_and_metadata),
+        T(torn_tail_is_recovered),
+        T(flips_in_open_segments),
+        T(flushed_but_lost_is_refused),
         T(missing_log_is_refused),
     };
     cmocka_set_test_filter(getenv("KIT_FILTER"));

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define META_MAGIC   "KHSTATE1"
-#define META_VERSION 1u
-#define META_MAX     (8 + 4 + 8 * 6 + 4 + STORE_DIGEST_MAX + SHA256_DIGEST_LENGTH)
-#define VALUE_HEAD   (8 + DB_CHECK_LEN)
-#define READERS      16
+#define META_MAGIC    "KHSTATE1"
+#define META_VERSION  1u
+#define META_MAX      (8 + 4 + 8 * 6 + 4 + STORE_DIGEST_MAX + SHA256_DIGEST_LENGTH)
+#define VALUE_HEAD    (8 + DB_CHECK_LEN)
+#define READERS       16
 #define LOCK_FILE_LEN 8192 /* more than LMDB needs for that many */
 
 /* LMDB's code as ours, with a text that says which file and what to do. */
@@ -63,7 +63,7 @@ static hsm_err damaged(const struct db *db, const char *what, char *text, size_t
     return HSM_E_CORRUPT;
 }
 
-/* ---- records --------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 static hsm_err record_check(const uint8_t *rid, uint64_t revision, struct bytes sealed,
                             uint8_t ret[DB_CHECK_LEN])
@@ -121,7 +121,7 @@ static void sum_sub(struct db_meta *m, const uint8_t *check)
     m->records--;
 }
 
-/* ---- meta record ------------------------------------------------------------------------------ */
+/* ---- meta record ---- */
 
 static hsm_err meta_encode(const struct db_meta *m, uint8_t *buf, size_t cap, size_t *ret)
 {
@@ -147,7 +147,7 @@ static hsm_err meta_encode(const struct db_meta *m, uint8_t *buf, size_t cap, si
 
 static hsm_err meta_decode(struct bytes in, struct db_meta *ret)
 {
-    struct db_meta m = { 0 };
+    struct db_meta m = {0};
     struct bytes digest;
     uint8_t sha[SHA256_DIGEST_LENGTH];
     uint32_t version;
@@ -180,7 +180,7 @@ static hsm_err meta_decode(struct bytes in, struct db_meta *ret)
 static char meta_key[] = "state";
 static MDB_val meta_key_val(void)
 {
-    return (MDB_val){ .mv_size = sizeof meta_key - 1, .mv_data = meta_key };
+    return (MDB_val){.mv_size = sizeof meta_key - 1, .mv_data = meta_key};
 }
 
 /* Also tells a new file (no meta, no records). */
@@ -213,12 +213,12 @@ static hsm_err meta_store(struct db *db, MDB_txn *txn, const struct db_meta *m, 
     uint8_t buf[META_MAX];
     size_t n;
     TRY(meta_encode(m, buf, sizeof buf, &n));
-    MDB_val key = meta_key_val(), val = { .mv_size = n, .mv_data = buf };
+    MDB_val key = meta_key_val(), val = {.mv_size = n, .mv_data = buf};
     int rc = mdb_put(txn, db->meta_table, &key, &val, 0);
     return rc == 0 ? HSM_OK : fail(db, rc, "cannot write", text, cap);
 }
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open ---- */
 
 static hsm_err open_tables(struct db *db, MDB_txn *txn, uint64_t node_id, char *text, size_t cap)
 {
@@ -236,7 +236,7 @@ static hsm_err open_tables(struct db *db, MDB_txn *txn, uint64_t node_id, char *
     }
     if (!is_new)
         return HSM_OK;
-    db->meta = (struct db_meta){ .node_id = node_id };
+    db->meta = (struct db_meta){.node_id = node_id};
     return meta_store(db, txn, &db->meta, text, cap);
 }
 
@@ -294,7 +294,7 @@ static hsm_err open_all(struct db *db, size_t map_size, uint64_t node_id, char *
 hsm_err db_open(struct db *db, const char *path, size_t map_size, uint64_t node_id, char *text,
                 size_t cap)
 {
-    *db = (struct db){ 0 };
+    *db = (struct db){0};
     snprintf(db->path, sizeof db->path, "%s", path);
     TRY(db_check_file(path, text, cap));
     hsm_err err = open_all(db, map_size, node_id, text, cap);
@@ -313,14 +313,14 @@ void db_close(struct db *db)
     db->env = NULL;
 }
 
-/* ---- read ------------------------------------------------------------------------------------- */
+/* ---- read ---- */
 
 hsm_err db_revision(struct db *db, const uint8_t rid[STORE_RID_LEN], uint64_t *ret, char *text,
                     size_t cap)
 {
     uint8_t key_bytes[STORE_RID_LEN];
     memcpy(key_bytes, rid, sizeof key_bytes);
-    MDB_val key = { .mv_size = sizeof key_bytes, .mv_data = key_bytes }, val;
+    MDB_val key = {.mv_size = sizeof key_bytes, .mv_data = key_bytes}, val;
     int rc = mdb_txn_renew(db->reader);
     if (rc != 0)
         return fail(db, rc, "cannot read", text, cap);
@@ -360,7 +360,7 @@ hsm_err db_each(struct db *db, store_record_fn fn, void *ctx, char *text, size_t
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
-    struct db_meta seen = { 0 };
+    struct db_meta seen = {0};
     int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
         return fail(db, rc, "cannot read", text, cap);
@@ -379,7 +379,7 @@ hsm_err db_each(struct db *db, store_record_fn fn, void *ctx, char *text, size_t
     return HSM_OK;
 }
 
-/* ---- write ------------------------------------------------------------------------------------ */
+/* ---- write ---- */
 
 /* The record an operation replaces or removes leaves the sum. */
 static hsm_err take_out(struct db *db, MDB_txn *txn, MDB_val *key, uint64_t expected,
@@ -401,7 +401,7 @@ static hsm_err write_op(struct db *db, MDB_txn *txn, const struct pend_op *op, s
 {
     uint8_t rid[STORE_RID_LEN], check[DB_CHECK_LEN];
     memcpy(rid, op->rid, sizeof rid);
-    MDB_val key = { .mv_size = sizeof rid, .mv_data = rid };
+    MDB_val key = {.mv_size = sizeof rid, .mv_data = rid};
     if (op->expected != 0)
         TRY(take_out(db, txn, &key, op->expected, m, text, cap));
     if (op->remove) {
@@ -409,7 +409,7 @@ static hsm_err write_op(struct db *db, MDB_txn *txn, const struct pend_op *op, s
         return rc == 0 ? HSM_OK : fail(db, rc, "cannot remove", text, cap);
     }
     TRY(record_check(rid, op->revision, op->sealed, check));
-    MDB_val val = { .mv_size = VALUE_HEAD + op->sealed.n };
+    MDB_val val = {.mv_size = VALUE_HEAD + op->sealed.n};
     int rc = mdb_put(txn, db->records, &key, &val,
                      MDB_RESERVE | (op->expected == 0 ? MDB_NOOVERWRITE : 0u));
     if (rc == MDB_KEYEXIST)

@@ -32,7 +32,8 @@ struct db {
     char path[4096];
 };
 
-/* Opens, checks the whole structure of the file, reads the meta record. On errors text says what. */
+/* Opens, checks the whole structure of the file, reads the meta record. On errors text says what.
+ */
 HSM_MUST_USE hsm_err db_open(struct db *db, const char *path, size_t map_size, uint64_t node_id,
                              char *text, size_t cap);
 void db_close(struct db *db);

@@ -1,8 +1,8 @@
 /* LMDB trusts every offset and page number it finds; a flipped bit in its file can crash it or make
- * it answer "absent". So the file is walked once, by plain reads, before LMDB maps it: page numbers,
- * flags, node offsets and sizes, key order within the bounds of the parents, every page used once,
- * the counters of every table, and a list of free pages that are really free.
- * File format: LMDB data version 1, host byte order, as of LMDB 0.9. */
+ * it answer "absent". So the file is walked once, by plain reads, before LMDB maps it: page
+ * numbers, flags, node offsets and sizes, key order within the bounds of the parents, every page
+ * used once, the counters of every table, and a list of free pages that are really free. File
+ * format: LMDB data version 1, host byte order, as of LMDB 0.9. */
 #include "store/db.h"
 
 #include <errno.h>
@@ -12,16 +12,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE_HEAD   16u
-#define NODE_HEAD   8u
-#define TABLE_LEN   48u
-#define MAGIC       0xBEEFC0DEu
+#define PAGE_HEAD    16u
+#define NODE_HEAD    8u
+#define TABLE_LEN    48u
+#define MAGIC        0xBEEFC0DEu
 #define DATA_VERSION 1u
-#define DEPTH_MAX   32u
-#define NO_PAGE     UINT64_MAX
-enum { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8 };
-enum { NODE_BIG = 1, NODE_TABLE = 2 };
-enum { TABLE_INTEGER_KEY = 8, ENV_NOSUBDIR = 0x4000 };
+#define DEPTH_MAX    32u
+#define NO_PAGE      UINT64_MAX
+enum {
+    PAGE_BRANCH = 1,
+    PAGE_LEAF = 2,
+    PAGE_OVERFLOW = 4,
+    PAGE_META = 8
+};
+enum {
+    NODE_BIG = 1,
+    NODE_TABLE = 2
+};
+enum {
+    TABLE_INTEGER_KEY = 8,
+    ENV_NOSUBDIR = 0x4000
+};
 
 struct table {
     uint16_t flags, depth;
@@ -34,7 +45,11 @@ struct meta {
     struct table free_list, main;
 };
 
-enum kind { KIND_FREE, KIND_MAIN, KIND_PLAIN };
+enum kind {
+    KIND_FREE,
+    KIND_MAIN,
+    KIND_PLAIN
+};
 
 struct check {
     int fd;
@@ -110,9 +125,13 @@ static hsm_err use_page(struct check *c, uint64_t page)
 
 static struct table table_of(const uint8_t *p)
 {
-    return (struct table){ .flags = get16(p + 4), .depth = get16(p + 6), .branches = get64(p + 8),
-                           .leaves = get64(p + 16), .overflows = get64(p + 24),
-                           .entries = get64(p + 32), .root = get64(p + 40) };
+    return (struct table){.flags = get16(p + 4),
+                          .depth = get16(p + 6),
+                          .branches = get64(p + 8),
+                          .leaves = get64(p + 16),
+                          .overflows = get64(p + 24),
+                          .entries = get64(p + 32),
+                          .root = get64(p + 40)};
 }
 
 static hsm_err meta_of(struct check *c, const uint8_t *p, struct meta *ret)
@@ -120,11 +139,11 @@ static hsm_err meta_of(struct check *c, const uint8_t *p, struct meta *ret)
     if (!(get16(p + 10) & PAGE_META) || get32(p + 16) != MAGIC || get32(p + 20) != DATA_VERSION)
         return bad(c, "it does not begin like an LMDB file");
     const uint8_t *tables = p + 40;
-    *ret = (struct meta){ .psize = get32(tables),
-                          .free_list = table_of(tables),
-                          .main = table_of(tables + TABLE_LEN),
-                          .last_page = get64(tables + 2 * TABLE_LEN),
-                          .txn = get64(tables + 2 * TABLE_LEN + 8) };
+    *ret = (struct meta){.psize = get32(tables),
+                         .free_list = table_of(tables),
+                         .main = table_of(tables + TABLE_LEN),
+                         .last_page = get64(tables + 2 * TABLE_LEN),
+                         .txn = get64(tables + 2 * TABLE_LEN + 8)};
     if (ret->psize < 512 || ret->psize > 32768 || (ret->psize & (ret->psize - 1)) != 0)
         return bad(c, "its page size is impossible");
     if ((ret->free_list.flags & ~ENV_NOSUBDIR) != TABLE_INTEGER_KEY || ret->main.flags != 0)
@@ -151,7 +170,7 @@ static hsm_err load_meta(struct check *c, uint64_t file_size)
     return c->used ? HSM_OK : HSM_E_NOMEM;
 }
 
-/* ---- pages ------------------------------------------------------------------------------------ */
+/* ---- pages ---- */
 
 struct node {
     uint16_t flags;
@@ -178,7 +197,7 @@ static hsm_err node_of(struct walk *w, const uint8_t *page, size_t i, bool leaf,
         return bad(c, "an entry lies outside its page");
     const uint8_t *p = page + at;
     uint64_t low = get16(p) | (uint64_t)get16(p + 2) << 16;
-    struct node n = { .flags = get16(p + 4), .key = bytes_of(p + NODE_HEAD, get16(p + 6)) };
+    struct node n = {.flags = get16(p + 4), .key = bytes_of(p + NODE_HEAD, get16(p + 6))};
     if (leaf)
         n.size = low;
     else
@@ -304,7 +323,7 @@ static hsm_err walk_nodes(struct walk *w, const uint8_t *page, unsigned level, s
 {
     bool leaf = level == 1;
     size_t n = (size_t)(get16(page + 12) - PAGE_HEAD) / 2;
-    struct bytes prev = { 0 };
+    struct bytes prev = {0};
     for (size_t i = 0; i < n; i++) {
         struct node node, next;
         struct bytes upto = high;
@@ -351,8 +370,8 @@ static hsm_err walk_page(struct walk *w, uint64_t number, unsigned level, struct
 
 static hsm_err walk_table(struct check *c, const struct table *t, enum kind kind)
 {
-    struct walk w = { .c = c, .kind = kind };
-    struct bytes none = { 0 };
+    struct walk w = {.c = c, .kind = kind};
+    struct bytes none = {0};
     if (t->depth > DEPTH_MAX || (t->root == NO_PAGE) != (t->depth == 0))
         return bad(c, "a table is damaged");
     if (t->depth > 0)
@@ -363,12 +382,12 @@ static hsm_err walk_table(struct check *c, const struct table *t, enum kind kind
     return HSM_OK;
 }
 
-/* ---- free list -------------------------------------------------------------------------------- */
+/* ---- free list ---- */
 
 /* After the trees are marked: walk the leaves of the free list once more for their contents. */
 static hsm_err free_page_ids(struct check *c, uint64_t number, unsigned level)
 {
-    struct walk w = { .c = c, .kind = KIND_FREE };
+    struct walk w = {.c = c, .kind = KIND_FREE};
     uint8_t *page = malloc(c->meta.psize);
     if (!page)
         return HSM_E_NOMEM;
@@ -403,7 +422,7 @@ static hsm_err check_all(struct check *c, uint64_t file_size)
 hsm_err db_check_file(const char *path, char *text, size_t cap)
 {
     struct stat st;
-    struct check c = { .what = "out of memory" };
+    struct check c = {.what = "out of memory"};
     c.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (c.fd < 0 && errno == ENOENT)
         return HSM_OK;
@@ -419,7 +438,8 @@ hsm_err db_check_file(const char *path, char *text, size_t cap)
     if (err == HSM_E_CORRUPT)
         snprintf(text, cap,
                  "%s: %s. The file is damaged: restore this store from a backup or from another "
-                 "node.", path, c.what);
+                 "node.",
+                 path, c.what);
     else if (err != HSM_OK)
         snprintf(text, cap, "%s: %s", path, c.what);
     return err;

@@ -74,7 +74,7 @@ static hsm_err take_lock(struct dir *d, const char *path, char *text, size_t cap
 
 hsm_err dir_open(struct dir *d, const char *path, char *text, size_t cap)
 {
-    *d = (struct dir){ .lock_fd = -1 };
+    *d = (struct dir){.lock_fd = -1};
     if (strlen(path) > PATH_LIMIT) {
         snprintf(text, cap, "The path of the store's directory is too long.");
         return HSM_E_BAD_PARAMETER;

@@ -42,8 +42,8 @@ static void prepare(struct store *s)
 static void write_batch(struct store *s)
 {
     struct flush *f = &s->flush;
-    f->err = db_write(&s->db, &s->db.meta, s->overlay.first, f->n, &f->result, f->text,
-                      sizeof f->text);
+    f->err =
+        db_write(&s->db, &s->db.meta, s->overlay.first, f->n, &f->result, f->text, sizeof f->text);
 }
 
 static void work_cb(uv_work_t *w)

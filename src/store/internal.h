@@ -14,8 +14,18 @@
 
 #define STORE_TEXT_MAX 640
 
-enum store_phase { STORE_OPEN, STORE_STARTED, STORE_CLOSING, STORE_CLOSED };
-enum raft_phase { RAFT_PHASE_NONE, RAFT_PHASE_OPEN, RAFT_PHASE_CLOSING, RAFT_PHASE_CLOSED };
+enum store_phase {
+    STORE_OPEN,
+    STORE_STARTED,
+    STORE_CLOSING,
+    STORE_CLOSED
+};
+enum raft_phase {
+    RAFT_PHASE_NONE,
+    RAFT_PHASE_OPEN,
+    RAFT_PHASE_CLOSING,
+    RAFT_PHASE_CLOSED
+};
 
 struct proposal {
     struct raft_apply req; /* first: libraft hands it back */
@@ -32,10 +42,10 @@ struct proposals {
 
 struct flush {
     uv_work_t work;
-    uv_sem_t ready;  /* posted by the worker at its end */
+    uv_sem_t ready; /* posted by the worker at its end */
     bool running;
-    bool collected;  /* somebody waited for it: nothing left for the loop to do */
-    size_t n;        /* transactions, the first ones of the overlay */
+    bool collected; /* somebody waited for it: nothing left for the loop to do */
+    size_t n;       /* transactions, the first ones of the overlay */
     struct db_meta result;
     hsm_err err;
     char text[STORE_TEXT_MAX];
@@ -68,13 +78,13 @@ struct store {
     int (*io_set_term)(struct raft_io *, raft_term);
     int (*io_set_vote)(struct raft_io *, raft_id);
     bool leader_told;
-    uint64_t snapshot;     /* index of the newest one */
-    size_t log_bytes;      /* proposed since then */
-    struct proposals held; /* not yet given to libraft */
+    uint64_t snapshot;      /* index of the newest one */
+    size_t log_bytes;       /* proposed since then */
+    struct proposals held;  /* not yet given to libraft */
     struct proposal *given; /* to libraft, not answered; doubly linked */
     size_t in_flight, in_flight_bytes;
-    uint64_t progress_at;  /* ms: an answer of libraft, or nothing was in flight */
-    uint64_t held_since;   /* ms; 0: nothing is held */
+    uint64_t progress_at; /* ms: an answer of libraft, or nothing was in flight */
+    uint64_t held_since;  /* ms; 0: nothing is held */
 
     uv_async_t wake;
     uv_timer_t tick, flush_timer;
@@ -95,21 +105,21 @@ void store_fail(struct store *s, hsm_err err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* flush.c */
-void flush_schedule(struct store *s);      /* soon, on a worker */
-hsm_err flush_now(struct store *s);        /* all that is acknowledged, here */
+void flush_schedule(struct store *s); /* soon, on a worker */
+hsm_err flush_now(struct store *s);   /* all that is acknowledged, here */
 bool flush_busy(const struct store *s);
 void flush_timer_cb(uv_timer_t *t);
 
 /* propose.c */
-void propose_drain(struct store *s);       /* give libraft what it may have now */
-void propose_watch(struct store *s);       /* now and then: does libraft still answer? */
+void propose_drain(struct store *s); /* give libraft what it may have now */
+void propose_watch(struct store *s); /* now and then: does libraft still answer? */
 void propose_fail_all(struct store *s, hsm_err err);
-void propose_abandon(struct store *s);     /* answer what libraft never will */
+void propose_abandon(struct store *s); /* answer what libraft never will */
 bool propose_snapshot_due(const struct store *s);
 
 /* raftlog.c */
 HSM_MUST_USE hsm_err raftlog_start(struct store *s);
-void raftlog_close(struct store *s);       /* store_closed_raft() when done */
+void raftlog_close(struct store *s); /* store_closed_raft() when done */
 bool raftlog_is_leader(struct store *s);
 
 /* store.c */

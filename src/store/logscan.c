@@ -10,7 +10,7 @@
 #include "store/segment.h"
 
 #define NAME_LEN 40
-#define RESTORE "Restore this store from a backup or from another node."
+#define RESTORE  "Restore this store from a backup or from another node."
 
 struct file {
     bool open;
@@ -27,7 +27,7 @@ struct scan {
     uint64_t snapshot; /* index of the newest one, 0: none */
     uint64_t next;     /* index of the next entry */
     uint64_t term;
-    bool torn;         /* in files[torn_file], from torn_at on */
+    bool torn; /* in files[torn_file], from torn_at on */
     size_t torn_file, torn_at;
     char *text;
     size_t cap;
@@ -46,7 +46,7 @@ static hsm_err sys_fail(struct scan *s, const char *name)
     return e == ENOSPC || e == EDQUOT ? HSM_E_DISK_FULL : HSM_E_IO;
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ---- */
 
 /* "prefix" then numbers with '-' between them and nothing after; returns whether it fits. */
 static bool name_numbers(const char *name, const char *prefix, size_t n, uint64_t *ret)
@@ -75,7 +75,7 @@ static hsm_err add_file(struct scan *s, const char *name, bool open, uint64_t fi
         return HSM_E_NOMEM;
     s->files = more;
     struct file *f = &s->files[s->n++];
-    *f = (struct file){ .open = open, .first = first, .last = last };
+    *f = (struct file){.open = open, .first = first, .last = last};
     snprintf(f->name, sizeof f->name, "%s", name);
     return HSM_OK;
 }
@@ -120,7 +120,7 @@ static hsm_err list_files(struct scan *s)
     return err;
 }
 
-/* ---- contents --------------------------------------------------------------------------------- */
+/* ---- contents ---- */
 
 static hsm_err read_file(struct scan *s, const char *name, struct bytes *ret)
 {
@@ -219,7 +219,7 @@ static hsm_err scan_open(struct scan *s, size_t i, struct bytes in)
 static hsm_err scan_file(struct scan *s, size_t i)
 {
     struct file *f = &s->files[i];
-    struct bytes in = { 0 };
+    struct bytes in = {0};
     if (!f->open) {
         /* Segments below the snapshot may be gone, in any order after a power cut. */
         if (i > 0 && f->first < s->next)
@@ -241,7 +241,7 @@ static hsm_err check_metadata(struct scan *s)
 {
     uint64_t version = 0, term = 0;
     for (int i = 1; i <= 2; i++) {
-        uint64_t v[4] = { 0 };
+        uint64_t v[4] = {0};
         char name[32];
         snprintf(name, sizeof name, "metadata%d", i);
         int fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC);
@@ -258,7 +258,7 @@ static hsm_err check_metadata(struct scan *s)
                           : HSM_OK;
 }
 
-/* ---- repair ----------------------------------------------------------------------------------- */
+/* ---- repair ---- */
 
 /* What was never acknowledged goes: libraft then sees a clean end. */
 static hsm_err zero_tail(struct scan *s)
@@ -291,7 +291,7 @@ static hsm_err scan_all(struct scan *s, struct logscan *ret)
         /* A start that was cut off between libraft's first two files. */
         (void)unlinkat(s->dir_fd, "metadata1", 0);
         (void)unlinkat(s->dir_fd, "metadata2", 0);
-        *ret = (struct logscan){ .pristine = true };
+        *ret = (struct logscan){.pristine = true};
         return HSM_OK;
     }
     s->next = s->snapshot + 1;
@@ -304,13 +304,13 @@ static hsm_err scan_all(struct scan *s, struct logscan *ret)
     TRY(check_metadata(s));
     if (s->torn)
         TRY(zero_tail(s));
-    *ret = (struct logscan){ .last = last, .snapshot = s->snapshot, .term = s->term };
+    *ret = (struct logscan){.last = last, .snapshot = s->snapshot, .term = s->term};
     return HSM_OK;
 }
 
 hsm_err logscan_run(const char *dir, uint64_t loaded, struct logscan *ret, char *text, size_t cap)
 {
-    struct scan s = { .dir = dir, .loaded = loaded, .text = text, .cap = cap };
+    struct scan s = {.dir = dir, .loaded = loaded, .text = text, .cap = cap};
     snprintf(text, cap, "%s: out of memory.", dir);
     s.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s.dir_fd < 0)

@@ -7,10 +7,10 @@
 #include "base/bytes.h"
 
 struct logscan {
-    bool pristine; /* nothing was ever logged: bootstrap */
-    uint64_t last; /* index */
+    bool pristine;     /* nothing was ever logged: bootstrap */
+    uint64_t last;     /* index */
     uint64_t snapshot; /* index of the newest one, 0: none */
-    uint64_t term; /* largest one of an entry */
+    uint64_t term;     /* largest one of an entry */
 };
 
 /* loaded: index of the applied state, which the log must reach. */

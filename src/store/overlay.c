@@ -61,7 +61,7 @@ static struct pend *pend_new(uint64_t index, struct bytes txn, size_t n_ops)
     struct pend *p = malloc(size);
     if (!p)
         return NULL;
-    *p = (struct pend){ .index = index, .size = size };
+    *p = (struct pend){.index = index, .size = size};
     p->ops = (struct pend_op *)(void *)(p + 1);
     p->data = (uint8_t *)(p->ops + n_ops);
     memcpy(p->data, txn.p, txn.n);
@@ -84,8 +84,13 @@ static hsm_err judge_op(struct overlay *o, struct pend *p, const struct wire_txn
         return HSM_OK;
     struct pend_op **at = bucket(o, w->rid.p);
     struct pend_op *op = &p->ops[p->n_ops++];
-    *op = (struct pend_op){ .rid = w->rid.p, .expected = w->expected, .revision = w->revision,
-                            .remove = w->remove, .sealed = w->sealed, .owner = p, .older = *at };
+    *op = (struct pend_op){.rid = w->rid.p,
+                           .expected = w->expected,
+                           .revision = w->revision,
+                           .remove = w->remove,
+                           .sealed = w->sealed,
+                           .owner = p,
+                           .older = *at};
     *at = op;
     if (w->remove)
         p->floor_after = revision_floor_after(p->floor_after, w->revision);

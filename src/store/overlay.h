@@ -21,14 +21,14 @@ struct pend {
     struct pend *next;
     uint64_t index;
     bool accepted;
-    bool acked;           /* store_applied() was called; digest is set */
+    bool acked; /* store_applied() was called; digest is set */
     uint64_t floor_after;
     uint8_t digest[STORE_DIGEST_MAX];
     size_t digest_len;
-    size_t n_ops;         /* 0 when rejected */
+    size_t n_ops; /* 0 when rejected */
     struct pend_op *ops;
     size_t size;
-    uint8_t *data;        /* the transaction; ops point into it */
+    uint8_t *data; /* the transaction; ops point into it */
 };
 
 struct overlay {

@@ -8,13 +8,13 @@
 #define IN_FLIGHT_BYTES (4u * 1024 * 1024)
 /* libraft prepares segments of 8 MiB. More room than one means that at least one whole segment is
  * ready, and everything in flight fits into one. */
-#define CAPACITY_KIB    (9u * 1024)
-#define SPACE_BYTES     (10u * 1024 * 1024) /* less on the disk: no further segment will come */
-#define LOG_BYTES       (64u * 1024 * 1024) /* snapshot early: libraft keeps the log in memory */
-#define WAIT_LEADER_MS  2000
-#define WAIT_SPACE_MS   5000
-#define WAIT_BUSY_MS    30000
-#define STUCK_MS        60000
+#define CAPACITY_KIB   (9u * 1024)
+#define SPACE_BYTES    (10u * 1024 * 1024) /* less on the disk: no further segment will come */
+#define LOG_BYTES      (64u * 1024 * 1024) /* snapshot early: libraft keeps the log in memory */
+#define WAIT_LEADER_MS 2000
+#define WAIT_SPACE_MS  5000
+#define WAIT_BUSY_MS   30000
+#define STUCK_MS       60000
 
 static void push(struct proposals *q, struct proposal *p)
 {
@@ -62,7 +62,7 @@ hsm_err store_propose(struct store *s, struct bytes txn, store_done_fn done, voi
     p->store = s;
     p->done = done;
     p->ctx = ctx;
-    p->buf = (struct raft_buffer){ .base = buf, .len = size };
+    p->buf = (struct raft_buffer){.base = buf, .len = size};
     pthread_mutex_lock(&s->lock);
     bool refused = s->refusing;
     if (!refused) {
@@ -82,7 +82,7 @@ static void take_incoming(struct store *s)
 {
     pthread_mutex_lock(&s->lock);
     struct proposals in = s->incoming;
-    s->incoming = (struct proposals){ 0 };
+    s->incoming = (struct proposals){0};
     pthread_mutex_unlock(&s->lock);
     if (!in.first)
         return;
@@ -97,7 +97,7 @@ void propose_fail_all(struct store *s, hsm_err err)
 {
     take_incoming(s);
     struct proposals q = s->held; /* done() may propose again */
-    s->held = (struct proposals){ 0 };
+    s->held = (struct proposals){0};
     s->held_since = 0;
     for (struct proposal *p = pop(&q); p; p = pop(&q))
         finish(p, err);
@@ -196,7 +196,7 @@ static bool submit(struct store *s)
     if (s->log_bytes > LOG_BYTES)
         raft_set_snapshot_threshold(&s->raft, 1);
     logentry_set_durable(p->buf.base, raft_commit_index(&s->raft));
-    const struct raft_buffer bufs[1] = { p->buf };
+    const struct raft_buffer bufs[1] = {p->buf};
     int rc = raft_apply(&s->raft, &p->req, bufs, 1, applied_cb);
     if (rc == 0) {
         pop(&s->held);

@@ -23,7 +23,7 @@ bool raftlog_is_leader(struct store *s)
     return s->raft_phase == RAFT_PHASE_OPEN && raft_state(&s->raft) == RAFT_LEADER;
 }
 
-/* ---- state machine ---------------------------------------------------------------------------- */
+/* ---- state machine ---- */
 
 static hsm_err base_revision(void *ctx, const uint8_t *rid, uint64_t *ret)
 {
@@ -98,7 +98,7 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
         raft_free(b);
         return RAFT_NOMEM;
     }
-    *b = (struct raft_buffer){ .base = data, .len = MANIFEST_LEN };
+    *b = (struct raft_buffer){.base = data, .len = MANIFEST_LEN};
     *bufs = b;
     *n_bufs = 1;
     s->snapshot = raft_commit_index(&s->raft);
@@ -121,17 +121,18 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     }
     uint64_t index = be64_get(p + 8);
     if (s->db.meta.index < index) {
-        store_fail(s, HSM_E_CORRUPT,
-                   "%s is older (entry %llu) than what the log still has (from entry %llu). Restore "
-                   "this store from a backup or from another node.", s->db.path,
-                   (unsigned long long)s->db.meta.index, (unsigned long long)index);
+        store_fail(
+            s, HSM_E_CORRUPT,
+            "%s is older (entry %llu) than what the log still has (from entry %llu). Restore "
+            "this store from a backup or from another node.",
+            s->db.path, (unsigned long long)s->db.meta.index, (unsigned long long)index);
         return RAFT_CORRUPT;
     }
     raft_free(buf->base);
     return 0;
 }
 
-/* ---- failures --------------------------------------------------------------------------------- */
+/* ---- failures ---- */
 
 static struct store *of_io(struct raft_io *io)
 {
@@ -167,7 +168,7 @@ static void trace(struct raft_tracer *t, int type, const void *info)
     uv_async_send(&s->wake);
 }
 
-/* ---- set-up ----------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 static hsm_err raft_fail(struct store *s, int rc, const char *what, const char *detail)
 {
@@ -201,12 +202,15 @@ static hsm_err init(struct store *s)
     int rc = raft_uv_init(&s->io, s->loop, s->dir.log, &s->transport);
     if (rc != 0)
         return raft_fail(s, rc, "open the log", s->io.errmsg);
-    s->tracer = (struct raft_tracer){ .impl = s, .version = 2, .emit = trace };
+    s->tracer = (struct raft_tracer){.impl = s, .version = 2, .emit = trace};
     raft_uv_set_tracer(&s->io, &s->tracer);
     raft_uv_set_auto_recovery(&s->io, false);
     raft_uv_set_disk_retry(&s->io, DISK_RETRY_MS);
-    s->fsm = (struct raft_fsm){ .version = 1, .data = s, .apply = fsm_apply,
-                                .snapshot = fsm_snapshot, .restore = fsm_restore };
+    s->fsm = (struct raft_fsm){.version = 1,
+                               .data = s,
+                               .apply = fsm_apply,
+                               .snapshot = fsm_snapshot,
+                               .restore = fsm_restore};
     rc = raft_init(&s->raft, &s->io, &s->fsm, s->node_id, s->address);
     if (rc != 0) {
         hsm_err err = raft_fail(s, rc, "open the log", s->io.errmsg);

@@ -5,7 +5,9 @@
 #define BATCH_HEAD  16u /* two checksums, number of entries */
 #define ENTRY_HEAD  16u /* term, type, size */
 #define ENTRIES_MAX (8u * 1024 * 1024 / 32)
-enum { TYPE_COMMAND = 1 };
+enum {
+    TYPE_COMMAND = 1
+};
 
 static uint32_t le32(const uint8_t *p)
 {
@@ -56,8 +58,8 @@ static void look_inside(const uint8_t *heads, const uint8_t *data, struct segmen
         struct bytes txn;
         if (le64(h) > b->max_term)
             b->max_term = le64(h);
-        if (h[8] == TYPE_COMMAND && logentry_decode(bytes_of(data, len), &durable, &txn) == HSM_OK &&
-            durable > b->durable)
+        if (h[8] == TYPE_COMMAND &&
+            logentry_decode(bytes_of(data, len), &durable, &txn) == HSM_OK && durable > b->durable)
             b->durable = durable;
         data += len;
     }
@@ -69,7 +71,7 @@ hsm_err segment_batch_read(struct bytes file, size_t at, struct segment_batch *r
         return HSM_E_MALFORMED;
     const uint8_t *p = file.p + at;
     size_t left = file.n - at - BATCH_HEAD;
-    struct segment_batch b = { .entries = le64(p + 8) };
+    struct segment_batch b = {.entries = le64(p + 8)};
     if (b.entries == 0 || b.entries > ENTRIES_MAX || left / ENTRY_HEAD < b.entries)
         return HSM_E_MALFORMED;
     size_t heads = (size_t)b.entries * ENTRY_HEAD;

@@ -22,7 +22,7 @@ void store_fail(struct store *s, hsm_err err, const char *fmt, ...)
     uv_async_send(&s->wake);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static void tell_leader(struct store *s)
 {
@@ -38,9 +38,10 @@ static void tell_leader(struct store *s)
 static void handle_failure(struct store *s)
 {
     if (atomic_load(&s->write_failed))
-        store_fail(s, dir_free_space(&s->dir) < DIR_FULL_BYTES ? HSM_E_DISK_FULL : HSM_E_IO,
-                   "%s: writing to the log failed. Check the disk and the kernel log, then restart.",
-                   s->dir.log);
+        store_fail(
+            s, dir_free_space(&s->dir) < DIR_FULL_BYTES ? HSM_E_DISK_FULL : HSM_E_IO,
+            "%s: writing to the log failed. Check the disk and the kernel log, then restart.",
+            s->dir.log);
     if (s->failed == HSM_OK || s->failure_told || s->phase != STORE_STARTED)
         return;
     s->failure_told = true;
@@ -96,7 +97,7 @@ static void tick_cb(uv_timer_t *t)
     propose_drain(s);
 }
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open ---- */
 
 static hsm_err open_files(struct store *s, const struct store_config *cfg, char *text, size_t cap)
 {
@@ -229,14 +230,14 @@ hsm_err store_flush(struct store *s)
 
 void store_info(struct store *s, struct store_info *ret)
 {
-    *ret = (struct store_info){ .applied = s->committed,
-                                .flushed = s->db.meta.index,
-                                .records = s->records,
-                                .leader = raftlog_is_leader(s) };
+    *ret = (struct store_info){.applied = s->committed,
+                               .flushed = s->db.meta.index,
+                               .records = s->records,
+                               .leader = raftlog_is_leader(s)};
     ret->log_last = s->raft_phase == RAFT_PHASE_OPEN ? raft_last_index(&s->raft) : s->committed;
 }
 
-/* ---- close ------------------------------------------------------------------------------------ */
+/* ---- close ---- */
 
 static void handle_closed_cb(uv_handle_t *h)
 {

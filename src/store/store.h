@@ -33,10 +33,10 @@ struct store_callbacks {
 };
 
 struct store_config {
-    const char *dir;      /* created 0700 when absent */
-    uint64_t node_id;     /* > 0 */
-    const char *address;  /* "127.0.0.1:0" style, of this node, for peers (one voter: any text) */
-    size_t map_size;      /* LMDB map, 0: 16 GiB (address space only) */
+    const char *dir;     /* created 0700 when absent */
+    uint64_t node_id;    /* > 0 */
+    const char *address; /* "127.0.0.1:0" style, of this node, for peers (one voter: any text) */
+    size_t map_size;     /* LMDB map, 0: 16 GiB (address space only) */
     unsigned snapshot_threshold; /* log entries, 0: 4096 */
 };
 
@@ -63,11 +63,13 @@ HSM_MUST_USE hsm_err store_start(struct store *s);
 const char *store_failure(const struct store *s);
 
 /* Propose a transaction (copied). Any thread, until store_close(). HSM_E_MALFORMED: not a
- * transaction, HSM_E_UNAVAILABLE: closing; done is not called then. done is called on the loop's thread: HSM_OK when it
- * was committed to the log (committed() was called before), HSM_E_DISK_FULL, HSM_E_UNAVAILABLE (no
- * leader, stopping) when it certainly was not, HSM_E_IO when that is unknown. */
+ * transaction, HSM_E_UNAVAILABLE: closing; done is not called then. done is called on the loop's
+ * thread: HSM_OK when it was committed to the log (committed() was called before), HSM_E_DISK_FULL,
+ * HSM_E_UNAVAILABLE (no leader, stopping) when it certainly was not, HSM_E_IO when that is unknown.
+ */
 typedef void (*store_done_fn)(void *ctx, hsm_err err);
-HSM_MUST_USE hsm_err store_propose(struct store *s, struct bytes txn, store_done_fn done, void *ctx);
+HSM_MUST_USE hsm_err store_propose(struct store *s, struct bytes txn, store_done_fn done,
+                                   void *ctx);
 
 /* The boundary has taken the transaction at index and gives its digest of the state there. The
  * store writes the state to LMDB up to such indices only, so that records and digest on disk always
@@ -77,7 +79,8 @@ void store_applied(struct store *s, uint64_t index, struct bytes digest);
 /* Flush everything applied to LMDB and sync (tests, orderly stop). */
 HSM_MUST_USE hsm_err store_flush(struct store *s);
 
-/* Orderly stop: no more callbacks after done. The object is freed. */
+/* Orderly stop: no more callbacks after done. The object is freed; but after a failure of the log
+ * (fatal) its memory and some handles of the loop may stay: the process is to end. */
 void store_close(struct store *s, void (*done)(void *ctx), void *ctx);
 
 struct store_info {

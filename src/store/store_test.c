@@ -54,23 +54,23 @@ static void rules(void **state)
     struct kit k;
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     kit_ready(&k);
-    assert_false(KIT_TRY(&k, { 1, 5, 10, "a", 0 }));          /* must exist, does not */
-    assert_false(KIT_TRY(&k, { 1, 5, 10, NULL, 0 }));
-    assert_false(KIT_TRY(&k, { 1, 0, 10, NULL, 0 }));         /* remove an absent one */
-    assert_false(KIT_TRY(&k, { 1, 0, 0, "a", 0 }));           /* revision not above expected */
-    assert_true(KIT_TRY(&k, { 1, 0, 10, "a", 0 }));
-    assert_false(KIT_TRY(&k, { 1, 0, 11, "b", 0 }));          /* exists */
-    assert_false(KIT_TRY(&k, { 1, 9, 11, "b", 0 }));          /* stale */
-    assert_false(KIT_TRY(&k, { 1, 10, 10, "b", 0 }));         /* not above */
-    assert_true(KIT_TRY(&k, { 1, 10, 11, "b", 0 }));
-    assert_false(KIT_TRY(&k, { 1, 10, 12, "b", 0 }));         /* stale now */
-    assert_false(KIT_TRY(&k, { 2, 0, 12, "x", 0 }, { 1, 10, 13, "b", 0 }));
-    assert_int_equal(k.records[2].revision, 0);               /* all or nothing */
-    assert_true(KIT_TRY(&k, { 2, 0, 12, "x", 0 }, { 1, 11, 13, "b", 0 }));
-    assert_false(KIT_TRY(&k, { 3, 0, 20, "x", 0 }, { 3, 0, 21, "y", 0 }));
-    assert_false(KIT_TRY(&k, { 3, 0, 20, "x", 0 }, { 3, 20, 21, "y", 0 }));
-    assert_false(KIT_TRY(&k, { 1, 13, 20, NULL, 0 }, { 1, 13, 21, "y", 0 }));
-    assert_true(KIT_TRY(&k, { 3, 0, 20, "x", 0 }));
+    assert_false(KIT_TRY(&k, {1, 5, 10, "a", 0})); /* must exist, does not */
+    assert_false(KIT_TRY(&k, {1, 5, 10, NULL, 0}));
+    assert_false(KIT_TRY(&k, {1, 0, 10, NULL, 0})); /* remove an absent one */
+    assert_false(KIT_TRY(&k, {1, 0, 0, "a", 0}));   /* revision not above expected */
+    assert_true(KIT_TRY(&k, {1, 0, 10, "a", 0}));
+    assert_false(KIT_TRY(&k, {1, 0, 11, "b", 0}));  /* exists */
+    assert_false(KIT_TRY(&k, {1, 9, 11, "b", 0}));  /* stale */
+    assert_false(KIT_TRY(&k, {1, 10, 10, "b", 0})); /* not above */
+    assert_true(KIT_TRY(&k, {1, 10, 11, "b", 0}));
+    assert_false(KIT_TRY(&k, {1, 10, 12, "b", 0})); /* stale now */
+    assert_false(KIT_TRY(&k, {2, 0, 12, "x", 0}, {1, 10, 13, "b", 0}));
+    assert_int_equal(k.records[2].revision, 0); /* all or nothing */
+    assert_true(KIT_TRY(&k, {2, 0, 12, "x", 0}, {1, 11, 13, "b", 0}));
+    assert_false(KIT_TRY(&k, {3, 0, 20, "x", 0}, {3, 0, 21, "y", 0}));
+    assert_false(KIT_TRY(&k, {3, 0, 20, "x", 0}, {3, 20, 21, "y", 0}));
+    assert_false(KIT_TRY(&k, {1, 13, 20, NULL, 0}, {1, 13, 21, "y", 0}));
+    assert_true(KIT_TRY(&k, {3, 0, 20, "x", 0}));
     kit_close(&k);
 }
 
@@ -81,21 +81,21 @@ static void floor_outlives_flush_and_restart(void **state)
     struct kit k;
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     kit_ready(&k);
-    assert_true(KIT_TRY(&k, { 1, 0, 10, "a", 0 }));
-    assert_true(KIT_TRY(&k, { 1, 10, 30, NULL, 0 }));
-    assert_false(KIT_TRY(&k, { 1, 0, 10, "a", 0 })); /* replay of the creation */
-    assert_false(KIT_TRY(&k, { 1, 0, 30, "a", 0 }));
-    assert_false(KIT_TRY(&k, { 2, 0, 29, "a", 0 }));
+    assert_true(KIT_TRY(&k, {1, 0, 10, "a", 0}));
+    assert_true(KIT_TRY(&k, {1, 10, 30, NULL, 0}));
+    assert_false(KIT_TRY(&k, {1, 0, 10, "a", 0})); /* replay of the creation */
+    assert_false(KIT_TRY(&k, {1, 0, 30, "a", 0}));
+    assert_false(KIT_TRY(&k, {2, 0, 29, "a", 0}));
     assert_int_equal(store_flush(k.s), HSM_OK);
-    assert_false(KIT_TRY(&k, { 1, 0, 10, "a", 0 }));
-    assert_true(KIT_TRY(&k, { 4, 0, 31, "a", 0 }));
+    assert_false(KIT_TRY(&k, {1, 0, 10, "a", 0}));
+    assert_true(KIT_TRY(&k, {4, 0, 31, "a", 0}));
     kit_close(&k);
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     assert_int_equal(k.loaded_records, 1);
     kit_ready(&k);
-    assert_false(KIT_TRY(&k, { 1, 0, 30, "a", 0 }));
-    assert_true(KIT_TRY(&k, { 1, 0, 32, "again", 0 }));
-    assert_true(KIT_TRY(&k, { 1, 32, 33, "more", 0 }, { 4, 31, 34, NULL, 0 }));
+    assert_false(KIT_TRY(&k, {1, 0, 30, "a", 0}));
+    assert_true(KIT_TRY(&k, {1, 0, 32, "again", 0}));
+    assert_true(KIT_TRY(&k, {1, 32, 33, "more", 0}, {4, 31, 34, NULL, 0}));
     struct store_info info;
     store_info(k.s, &info);
     assert_int_equal(info.records, 1);
@@ -111,9 +111,9 @@ static void malformed_is_not_proposed(void **state)
     (void)state;
     struct kit k;
     uint8_t buf[512];
-    struct kit_op op = { 1, 0, 10, "a", 0 };
+    struct kit_op op = {1, 0, 10, "a", 0};
     struct bytes txn = kit_txn(buf, sizeof buf, &op, 1);
-    struct kit_done d = { 0 };
+    struct kit_done d = {0};
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     kit_ready(&k);
     for (size_t n = 0; n < txn.n; n++)
@@ -141,7 +141,7 @@ static void restart_keeps_all(void **state)
         for (uint64_t i = 1; i <= 50; i++) {
             uint64_t n = round * 50 + i;
             snprintf(value, sizeof value, "%llu", (unsigned long long)n);
-            assert_true(KIT_TRY(&k, { 0, revision, 2 * n, value, 0 }, { n, 0, 2 * n + 1, value, 0 }));
+            assert_true(KIT_TRY(&k, {0, revision, 2 * n, value, 0}, {n, 0, 2 * n + 1, value, 0}));
             revision = 2 * n;
         }
         last = k.last_index;
@@ -165,14 +165,47 @@ static void large_values(void **state)
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     kit_ready(&k);
     for (uint64_t i = 0; i < 40; i++)
-        assert_true(KIT_TRY(&k, { 1 + i, 0, i + 1, big, sizeof big - i * 1000 },
-                            { 100 + i, 0, i + 1, big, 280000 }));
+        assert_true(KIT_TRY(&k, {1 + i, 0, i + 1, big, sizeof big - i * 1000},
+                            {100 + i, 0, i + 1, big, 280000}));
     for (uint64_t i = 0; i < 40; i += 2)
-        assert_true(KIT_TRY(&k, { 1 + i, i + 1, 100 + i, NULL, 0 }));
+        assert_true(KIT_TRY(&k, {1 + i, i + 1, 100 + i, NULL, 0}));
     kit_close(&k);
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     assert_int_equal(k.loaded_records, 60);
     assert_int_equal(k.records[2].len, sizeof big - 1000);
+    kit_close(&k);
+}
+
+/* Enough for a tree of three levels and a long list of free pages. */
+static void many_records(void **state)
+{
+    (void)state;
+    struct kit k;
+    enum {
+        N = 20000,
+        PER = 40
+    };
+    static char sealed[900];
+    uint64_t revision = 1;
+    memset(sealed, '1', sizeof sealed);
+    assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
+    kit_ready(&k);
+    for (int pass = 0; pass < 3; pass++) {
+        for (uint64_t i = 0; i < N; i += PER) {
+            struct kit_op ops[PER];
+            for (uint64_t j = 0; j < PER; j++) {
+                uint64_t old = k.records[i + j].revision;
+                bool drop = pass == 1 && (i + j) % 3 == 0;
+                size_t len = 1 + (i * 31 + j * 77 + (uint64_t)pass * 500) % sizeof sealed;
+                ops[j] = (struct kit_op){i + j, old, revision++, drop ? NULL : sealed, len};
+            }
+            assert_true(kit_try(&k, ops, PER));
+        }
+        kit_close(&k);
+        assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
+        assert_int_equal(k.loaded_records, pass == 1 ? N - (N + 2) / 3 : N);
+        kit_ready(&k);
+    }
     kit_close(&k);
 }
 
@@ -193,8 +226,8 @@ static void only_acked_is_loaded(void **state)
     k.auto_ack = false;
     kit_ready(&k);
     for (uint64_t i = 0; i < 4; i++) {
-        char value[2] = { (char)('1' + i), 0 };
-        assert_true(KIT_TRY(&k, { 0, i, i + 1, value, 0 }));
+        char value[2] = {(char)('1' + i), 0};
+        assert_true(KIT_TRY(&k, {0, i, i + 1, value, 0}));
         index[i] = k.last_index;
         if (i < 2)
             ack_next(&k, index[i]);
@@ -218,8 +251,8 @@ static void out_of_turn_ack_is_fatal(void **state)
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     k.auto_ack = false;
     kit_ready(&k);
-    assert_true(KIT_TRY(&k, { 1, 0, 1, "a", 0 }));
-    assert_true(KIT_TRY(&k, { 2, 0, 2, "a", 0 }));
+    assert_true(KIT_TRY(&k, {1, 0, 1, "a", 0}));
+    assert_true(KIT_TRY(&k, {2, 0, 2, "a", 0}));
     ack_next(&k, k.last_index);
     kit_run_until(&k, k.fatal != HSM_OK, 2000);
     assert_int_equal(k.fatal, HSM_E_INTERNAL);
@@ -245,12 +278,12 @@ static void other_node_is_refused(void **state)
     struct store *s;
     assert_int_equal(kit_open(&k, dir, 0), HSM_OK);
     kit_ready(&k);
-    assert_true(KIT_TRY(&k, { 1, 0, 1, "a", 0 }));
+    assert_true(KIT_TRY(&k, {1, 0, 1, "a", 0}));
     kit_close(&k);
     uv_loop_t loop;
     uv_loop_init(&loop);
-    struct store_config cfg = { .dir = dir, .node_id = 2, .address = "x" };
-    struct store_callbacks cb = { NULL, kit_committed, NULL, NULL };
+    struct store_config cfg = {.dir = dir, .node_id = 2, .address = "x"};
+    struct store_callbacks cb = {NULL, kit_committed, NULL, NULL};
     assert_int_equal(store_open(&loop, &cfg, &cb, &s, text, sizeof text), HSM_E_BAD_PARAMETER);
     assert_non_null(strstr(text, "node 1"));
     uv_loop_close(&loop);
@@ -273,7 +306,7 @@ static void *proposer(void *arg)
     uint64_t base = (uint64_t)(uintptr_t)((void **)arg)[1];
     for (uint64_t i = 0; i < PER_THREAD; i++) {
         uint8_t buf[512];
-        struct kit_op op = { base + i, 0, 1 + i, "v", 0 };
+        struct kit_op op = {base + i, 0, 1 + i, "v", 0};
         if (store_propose(k->s, kit_txn(buf, sizeof buf, &op, 1), count_done, NULL) != HSM_OK)
             abort();
     }
@@ -327,7 +360,7 @@ static void snapshots_cut_the_log(void **state)
         kit_ready(&k);
         for (int i = 0; i < 300; i++) {
             snprintf(value, sizeof value, "%llu", (unsigned long long)total + 1);
-            assert_true(KIT_TRY(&k, { 0, total, total + 1, value, 0 }));
+            assert_true(KIT_TRY(&k, {0, total, total + 1, value, 0}));
             total++;
         }
         kit_close(&k);
@@ -351,14 +384,14 @@ static void old_state_file_is_refused(void **state)
     assert_int_equal(kit_open(&k, dir, 16), HSM_OK);
     kit_ready(&k);
     for (uint64_t i = 0; i < 10; i++)
-        assert_true(KIT_TRY(&k, { 0, i, i + 1, "1", 0 }));
+        assert_true(KIT_TRY(&k, {0, i, i + 1, "1", 0}));
     kit_close(&k);
     snprintf(cmd, sizeof cmd, "cp %s/state.mdb %s/old", dir, dir);
     assert_int_equal(system(cmd), 0);
     assert_int_equal(kit_open(&k, dir, 16), HSM_OK);
     kit_ready(&k);
     for (uint64_t i = 10; i < 200; i++)
-        assert_true(KIT_TRY(&k, { 0, i, i + 1, "1", 0 }));
+        assert_true(KIT_TRY(&k, {0, i, i + 1, "1", 0}));
     kit_close(&k);
     snprintf(cmd, sizeof cmd, "cp %s/old %s/state.mdb", dir, dir);
     assert_int_equal(system(cmd), 0);
@@ -380,7 +413,7 @@ static void slow_acks(void **state)
     k.auto_ack = false;
     kit_ready(&k);
     for (uint64_t i = 0; i < 200; i++) {
-        assert_true(KIT_TRY(&k, { 0, i, i + 1, "5", 0 }));
+        assert_true(KIT_TRY(&k, {0, i, i + 1, "5", 0}));
         index[i] = k.last_index;
         if (i >= 5)
             ack_next(&k, index[acked++]);
@@ -396,7 +429,7 @@ static void slow_acks(void **state)
     kit_close(&k);
 }
 
-/* ---- bench: commits per second ----------------------------------------------------------------- */
+/* ---- bench: commits per second ---- */
 
 struct bench {
     struct kit k;
@@ -416,15 +449,15 @@ static void bench_more(void *ctx, hsm_err err)
     if (uv_hrtime() >= b->until)
         return;
     b->next++;
-    struct kit_op op = { 1 + b->next % 60000, b->k.records[1 + b->next % 60000].revision, b->next,
-                         sealed, sizeof sealed };
+    struct kit_op op = {1 + b->next % 60000, b->k.records[1 + b->next % 60000].revision, b->next,
+                        sealed, sizeof sealed};
     (void)!store_propose(b->k.s, kit_txn(buf, sizeof buf, &op, 1), bench_more, b);
 }
 
 static void bench(unsigned in_flight, unsigned seconds)
 {
     static struct bench b;
-    b = (struct bench){ 0 };
+    b = (struct bench){0};
     kit_tmp(dir);
     if (kit_open(&b.k, dir, 0) != HSM_OK)
         abort();
@@ -438,6 +471,12 @@ static void bench(unsigned in_flight, unsigned seconds)
     double t = (double)(uv_hrtime() - start) / 1e9;
     printf("%3u in flight: %.0f commits/s\n", in_flight, (double)b.next / t);
     kit_close(&b.k);
+    start = uv_hrtime();
+    if (kit_open(&b.k, dir, 0) != HSM_OK)
+        abort();
+    printf("    %llu records checked and loaded in %.0f ms\n",
+           (unsigned long long)b.k.loaded_records, (double)(uv_hrtime() - start) / 1e6);
+    kit_close(&b.k);
     kit_rm(dir);
 }
 
@@ -445,11 +484,22 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(new_store_is_empty), T(close_without_start), T(rules),
-        T(floor_outlives_flush_and_restart), T(malformed_is_not_proposed), T(restart_keeps_all),
-        T(large_values), T(only_acked_is_loaded), T(out_of_turn_ack_is_fatal),
-        T(second_opener_is_refused), T(other_node_is_refused), T(many_threads_propose),
-        T(snapshots_cut_the_log), T(old_state_file_is_refused), T(slow_acks),
+        T(new_store_is_empty),
+        T(close_without_start),
+        T(rules),
+        T(floor_outlives_flush_and_restart),
+        T(malformed_is_not_proposed),
+        T(restart_keeps_all),
+        T(large_values),
+        T(many_records),
+        T(only_acked_is_loaded),
+        T(out_of_turn_ack_is_fatal),
+        T(second_opener_is_refused),
+        T(other_node_is_refused),
+        T(many_threads_propose),
+        T(snapshots_cut_the_log),
+        T(old_state_file_is_refused),
+        T(slow_acks),
     };
     if (argc > 1 && strcmp(argv[1], "bench") == 0) {
         bench(1, 3);

@@ -33,9 +33,9 @@ static void none_close(struct raft_uv_transport *t, raft_uv_transport_close_cb c
 
 void transport_none_init(struct raft_uv_transport *t)
 {
-    *t = (struct raft_uv_transport){ .version = 1,
-                                     .init = none_init,
-                                     .listen = none_listen,
-                                     .connect = none_connect,
-                                     .close = none_close };
+    *t = (struct raft_uv_transport){.version = 1,
+                                    .init = none_init,
+                                    .listen = none_listen,
+                                    .connect = none_connect,
+                                    .close = none_close};
 }
