@@ -1,6 +1,7 @@
 #include "codec/json.h"
 
 #include "codec/base64url.h"
+#include "codec/swar.h"
 #include "codec/utf8.h"
 
 static void comma(struct json_wr *j)
@@ -75,6 +76,9 @@ void json_str_add(struct json_wr *j, struct bytes utf8)
     size_t from = 0;
     size_t at = 0;
     while (at < utf8.n) {
+        at += swar_plain_run(bytes_of(utf8.p + at, utf8.n - at));
+        if (at == utf8.n)
+            break;
         uint8_t c = utf8.p[at];
         size_t k = c < 0x80 ? 1 : utf8_seq(utf8.p + at, utf8.n - at);
         bool plain = k > 0 && c >= 0x20 && c != '"' && c != '\\';
