@@ -43,7 +43,7 @@ struct fake {
     _Atomic unsigned loaded, applied, requests, quiesced, resumed_seq;
     char relayed[64];
     _Atomic unsigned relayed_n;
-    uint64_t audit_seq;
+    _Atomic uint64_t audit_seq;
     uint8_t buf[RING_FRAME_MAX], out[RING_FRAME_MAX];
 };
 
