@@ -113,7 +113,7 @@ hsm_err keys_handle_create(struct request *rq)
     struct job *j = job_of(rq);
     struct wire_key_create m;
     struct keymat_spec spec;
-    uint32_t ops;
+    uint32_t ops = 0;
     TRY(wire_key_create_decode(rq->body, &m));
     TRY(check_request(rq, &m, &spec, &ops));
     const struct key *k = state_key(rq->b->state, m.name);
