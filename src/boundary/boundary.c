@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "boundary/test_hooks.h"
 
 #define CACHE_MIN ((size_t)512 * 1024)
 
@@ -105,6 +106,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
     b->init = *c->init;
     b->rings = c->rings;
     b->on_end = exit_process;
+    b->now_shift_s = test_clock_shift();
     atomic_store(&b->phase, (unsigned)PHASE_HELLO);
     place_lanes(b, c);
     b->control_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

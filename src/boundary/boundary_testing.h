@@ -72,7 +72,6 @@ struct rig {
     uint8_t welcome_fresh;
     uint64_t next_id;
     int ended;                /* exit code + 1 */
-    bool no_lag;
 };
 
 static uint8_t rig_buf[RING_FRAME_MAX];
@@ -366,8 +365,11 @@ static inline void rig_note_end(struct rig *r)
 
 static inline void rig_settle(struct rig *r)
 {
-    while (rig_boundary(r) | rig_gateway(r))
-        continue;
+    bool moved = true;
+    while (moved) {
+        moved = rig_boundary(r);
+        moved = rig_gateway(r) || moved;
+    }
     rig_note_end(r);
 }
 
@@ -583,7 +585,10 @@ static inline void rig_serve(struct rig *r)
     rig_audit_end(r, &seq, hash);
     RIG_CONTROL(r, CTL_AUDIT_RESUME, audit_resume, .seq = seq,
                 .hash = bytes_of(hash, seq == 0 ? 0 : 32));
-    rig_settle(r);
+    do {
+        rig_settle(r);
+        usleep(r->b == NULL ? 1000 : 0);
+    } while (r->b == NULL && r->ended == 0 && r->store->digest_n == 0);
 }
 
 /* Give the administrator the Crypto User and Crypto Officer roles as well. */

@@ -1,6 +1,5 @@
 #include "boundary/control.h"
 
-#include <openssl/crypto.h>
 #include <poll.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -208,7 +207,6 @@ static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
     } else if (++j->attempts >= JOB_ATTEMPTS_MAX) {
         job_finish(&b->control, j, HSM_E_CONFLICT, false);
     } else {
-        OPENSSL_cleanse(j->result, j->result_n);
         held_run_again(j);
     }
 }
@@ -363,13 +361,13 @@ static bool due(uint64_t *at, uint64_t now, uint64_t every)
 
 void control_tick(struct boundary *b, uint64_t now)
 {
-    struct auth *auth = atomic_load(&b->auth);
-    if (auth != NULL)
-        auth_tick(auth, boundary_now_ms(b));
     held_expire(b, now);
     quiesce_if_idle(b, now);
     if (boundary_phase(b) != PHASE_SERVING || boundary_has_ended(b))
         return;
+    struct auth *auth = atomic_load(&b->auth);
+    if (auth != NULL)
+        auth_tick(auth, boundary_now_ms(b));
     if (due(&b->next_checkpoint_us, now, SECOND_US)) {
         audit_checkpoint(b->audit, "interval", false);
         ring_flush(b->rings.audit);

