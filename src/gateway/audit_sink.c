@@ -22,7 +22,7 @@ struct audit_sink {
     _Atomic bool is_dirty;
     uint64_t seq; /* of the last line at opening */
     uint8_t hash[AUDIT_HASH_LEN];
-    size_t n;     /* bytes in buf that are not in the file yet */
+    size_t n; /* bytes in buf that are not in the file yet */
     uint8_t buf[BUFFER_CAP];
 };
 
@@ -175,7 +175,8 @@ void audit_sink_close(struct audit_sink *s)
     free(s);
 }
 
-void audit_sink_tail(const struct audit_sink *s, uint64_t *ret_seq, uint8_t ret_hash[AUDIT_HASH_LEN])
+void audit_sink_tail(const struct audit_sink *s, uint64_t *ret_seq,
+                     uint8_t ret_hash[AUDIT_HASH_LEN])
 {
     *ret_seq = s->seq;
     memcpy(ret_hash, s->hash, AUDIT_HASH_LEN);

@@ -19,7 +19,8 @@ HSM_MUST_USE hsm_err audit_sink_open(const char *dir, struct ring *ring, struct 
 void audit_sink_close(struct audit_sink *s); /* syncs */
 
 /* Chain state of the last complete line at opening; seq 0: the file was empty. */
-void audit_sink_tail(const struct audit_sink *s, uint64_t *ret_seq, uint8_t ret_hash[AUDIT_HASH_LEN]);
+void audit_sink_tail(const struct audit_sink *s, uint64_t *ret_seq,
+                     uint8_t ret_hash[AUDIT_HASH_LEN]);
 
 /* Write every line that is in the ring now. HSM_E_DISK_FULL, HSM_E_IO: not all of them are in the
  * file; HSM_E_CORRUPT: the ring is unusable. */

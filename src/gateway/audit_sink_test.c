@@ -14,7 +14,7 @@
 
 #include "gateway/audit_sink.h"
 
-#define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HASH    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define LINE(n) "{\"x\":1,\"chain\":{\"seq\":" #n ",\"prev\":\"\",\"hash\":\"" HASH "\"}}"
 
 struct kit {
@@ -59,8 +59,7 @@ static hsm_err reopen(struct kit *k)
 {
     audit_sink_close(k->sink);
     k->sink = NULL;
-    hsm_err err =
-        audit_sink_open(k->dir, k->gateway.audit, &k->sink, k->text, sizeof k->text);
+    hsm_err err = audit_sink_open(k->dir, k->gateway.audit, &k->sink, k->text, sizeof k->text);
     if (err == HSM_OK)
         audit_sink_tail(k->sink, &k->seq, k->hash);
     return err;
@@ -87,7 +86,7 @@ static const char *get_file(const char *path)
 
 static void line(struct kit *k, const char *text)
 {
-    struct ring_frame f = { .payload = bytes_str(text) };
+    struct ring_frame f = {.payload = bytes_str(text)};
     assert_int_equal(ring_write(k->boundary.audit, &f, 0), HSM_OK);
 }
 
@@ -133,7 +132,10 @@ static void test_foreign_end(void **state)
 {
     struct kit *k = *state;
     static const char *const bad[] = {
-        "hello\n", "{}\n", "[]\n", LINE(1) "\n\n",
+        "hello\n",
+        "{}\n",
+        "[]\n",
+        LINE(1) "\n\n",
         "{\"chain\":{\"seq\":0,\"hash\":\"" HASH "\"}}\n",
         "{\"chain\":{\"seq\":1,\"hash\":\"00\"}}\n",
         "{\"chain\":{\"seq\":\"1\",\"hash\":\"" HASH "\"}}\n",
@@ -157,7 +159,7 @@ static void test_many_lines(void **state)
     assert_int_equal(reopen(k), HSM_OK);
     for (unsigned i = 0; i < 3000; i++) {
         (void)snprintf(text, sizeof text, "{\"i\":%u,\"pad\":\"%01000u\"}", i, i);
-        struct ring_frame f = { .payload = bytes_str(text) };
+        struct ring_frame f = {.payload = bytes_str(text)};
         if (ring_write(k->boundary.audit, &f, 0) == HSM_E_AGAIN) {
             assert_int_equal(audit_sink_drain(k->sink), HSM_OK);
             assert_int_equal(ring_write(k->boundary.audit, &f, 0), HSM_OK);
@@ -179,7 +181,7 @@ static void test_full_disk(void **state)
 {
     struct kit *k = *state;
     struct rlimit before, small;
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGXFSZ, &ignore, NULL);
     assert_int_equal(reopen(k), HSM_OK);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -207,7 +209,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_append_and_resume), T(test_torn_end), T(test_foreign_end),
+        T(test_append_and_resume), T(test_torn_end),  T(test_foreign_end),
         T(test_many_lines),        T(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,7 @@ hsm_err body_bad(struct body_ctx *c, const char *fmt, ...)
     return HSM_E_BAD_PARAMETER;
 }
 
-hsm_err body_text(struct body_ctx *c, uint32_t obj, const char *name, size_t max,
-                  struct bytes *ret)
+hsm_err body_text(struct body_ctx *c, uint32_t obj, const char *name, size_t max, struct bytes *ret)
 {
     uint32_t v = json_get_nn(&c->doc, obj, name);
     *ret = bytes_of(NULL, 0);
@@ -35,8 +34,7 @@ hsm_err body_text(struct body_ctx *c, uint32_t obj, const char *name, size_t max
     return HSM_OK;
 }
 
-hsm_err body_b64u(struct body_ctx *c, uint32_t obj, const char *name, size_t max,
-                  struct bytes *ret)
+hsm_err body_b64u(struct body_ctx *c, uint32_t obj, const char *name, size_t max, struct bytes *ret)
 {
     uint32_t v = json_get_nn(&c->doc, obj, name);
     *ret = bytes_of(NULL, 0);
@@ -118,7 +116,7 @@ static hsm_err parse(struct bytes body, struct body_ctx *c)
 
 static void put_list(const struct route *r, struct wr *out)
 {
-    struct wire_list m = { .name = r->name, .max = r->max, .skip = r->skip };
+    struct wire_list m = {.name = r->name, .max = r->max, .skip = r->skip};
     wire_list_put(out, &m);
 }
 
@@ -135,9 +133,9 @@ static void put_scope(const struct route *r, struct wr *out)
 /* Requests whose message comes from the path and the query alone. false: it needs the body. */
 static bool write_bodiless(const struct route *r, struct wr *out)
 {
-    struct wire_key_ref ref = { .name = r->name, .version = bytes_str(r->version) };
-    struct wire_key_name name = { .name = r->name };
-    struct wire_role_ref role = { .scope = bytes_str(r->scope), .guid = r->guid };
+    struct wire_key_ref ref = {.name = r->name, .version = bytes_str(r->version)};
+    struct wire_key_name name = {.name = r->name};
+    struct wire_role_ref role = {.scope = bytes_str(r->scope), .guid = r->guid};
     switch (r->op) {
     case OP_KEY_GET:
         wire_key_ref_put(out, &ref);

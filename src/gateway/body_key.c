@@ -42,7 +42,7 @@ struct attrs {
 
 static hsm_err read_attrs(struct body_ctx *c, struct attrs *ret)
 {
-    struct attrs a = { 0 };
+    struct attrs a = {0};
     uint32_t obj;
     bool there, on;
     int64_t t;
@@ -108,7 +108,7 @@ static hsm_err read_tags(struct body_ctx *c, struct bytes *ret_list, bool *ret_t
         return body_bad(c, "A key has at most %u tags.", KEY_TAGS_MAX);
     for (uint32_t at = json_first(&c->doc, obj); at != JSON_NONE && n < KEY_TAGS_MAX;
          at = json_next(&c->doc, obj, at), n++) {
-        tags[n] = (struct wire_tag){ 0 };
+        tags[n] = (struct wire_tag){0};
         TRY(read_string(c, at, TAG_BYTES_MAX, &tags[n].name));
         TRY(read_string(c, json_value(at), TAG_BYTES_MAX, &tags[n].value));
     }
@@ -164,7 +164,7 @@ static hsm_err read_type(struct body_ctx *c, struct wire_key_create *m)
 
 hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *out)
 {
-    struct wire_key_create m = { .name = r->name };
+    struct wire_key_create m = {.name = r->name};
     struct attrs a;
     uint32_t arr;
     bool there;
@@ -189,7 +189,7 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
 
 hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out)
 {
-    struct wire_key_update m = { .name = r->name, .version = bytes_str(r->version) };
+    struct wire_key_update m = {.name = r->name, .version = bytes_str(r->version)};
     struct attrs a;
     uint32_t arr;
     bool there;
@@ -209,7 +209,7 @@ hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *ou
 
 hsm_err body_crypto(const struct route *r, struct body_ctx *c, struct wr *out)
 {
-    struct wire_crypto m = { .name = r->name, .version = bytes_str(r->version) };
+    struct wire_crypto m = {.name = r->name, .version = bytes_str(r->version)};
     struct bytes alg;
     TRY(body_text(c, 0, "alg", ALG_TEXT_MAX, &alg));
     if (alg.p == NULL)

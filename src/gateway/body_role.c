@@ -35,7 +35,7 @@ static hsm_err read_actions(struct body_ctx *c, uint32_t permission, const char 
 
 static hsm_err read_permission(struct body_ctx *c, uint32_t obj, struct wr *list)
 {
-    struct wire_permission p = { 0 };
+    struct wire_permission p = {0};
     if (json_type_of(&c->doc, obj) != JSON_OBJECT)
         return body_bad(c, "Property 'permissions' must be an array of objects.");
     size_t mark = c->scratch->n;
@@ -59,8 +59,7 @@ static hsm_err read_permissions(struct body_ctx *c, uint32_t props, struct bytes
     if (arr == JSON_NONE)
         return HSM_OK;
     TRY(body_writer(c, PERMISSIONS_MAX, &w));
-    for (uint32_t at = json_first(&c->doc, arr); at != JSON_NONE;
-         at = json_next(&c->doc, arr, at))
+    for (uint32_t at = json_first(&c->doc, arr); at != JSON_NONE; at = json_next(&c->doc, arr, at))
         TRY(read_permission(c, at, &w));
     if (wr_ok(&w) != HSM_OK)
         return body_bad(c, "Property 'permissions' is too large.");
@@ -86,7 +85,7 @@ static hsm_err check_assignable(struct body_ctx *c, uint32_t props)
 
 hsm_err body_role_definition(const struct route *r, struct body_ctx *c, struct wr *out)
 {
-    struct wire_role_definition_put m = { .scope = bytes_str(r->scope), .guid = r->guid };
+    struct wire_role_definition_put m = {.scope = bytes_str(r->scope), .guid = r->guid};
     uint32_t props;
     TRY(body_container(c, 0, "properties", JSON_OBJECT, &props));
     TRY(body_text(c, props, "roleName", ROLE_NAME_MAX, &m.role_name));
@@ -100,7 +99,7 @@ hsm_err body_role_definition(const struct route *r, struct body_ctx *c, struct w
 
 hsm_err body_role_assignment(const struct route *r, struct body_ctx *c, struct wr *out)
 {
-    struct wire_role_assignment_put m = { .scope = bytes_str(r->scope), .guid = r->guid };
+    struct wire_role_assignment_put m = {.scope = bytes_str(r->scope), .guid = r->guid};
     uint32_t props;
     TRY(body_container(c, 0, "properties", JSON_OBJECT, &props));
     TRY(body_text(c, props, "principalId", PRINCIPAL_TEXT_MAX, &m.principal));

@@ -1,5 +1,6 @@
-/* Security domain download: of every certificate only x5c[0] is dependable; n and e are passed on so
- * that the boundary can compare them, all other members differ between clients and are ignored. */
+/* Security domain download: of every certificate only x5c[0] is dependable; n and e are passed on
+ * so that the boundary can compare them, all other members differ between clients and are ignored.
+ */
 #include "codec/base64url.h"
 #include "gateway/body.h"
 
@@ -47,7 +48,7 @@ static hsm_err read_der(struct body_ctx *c, uint32_t cert, struct bytes *ret)
 
 static hsm_err read_certificate(struct body_ctx *c, uint32_t cert, struct wr *list)
 {
-    struct wire_sd_cert m = { 0 };
+    struct wire_sd_cert m = {0};
     if (json_type_of(&c->doc, cert) != JSON_OBJECT)
         return body_bad(c, "Property 'certificates' must be an array of objects.");
     size_t mark = c->scratch->n;
@@ -67,7 +68,7 @@ static hsm_err read_certificate(struct body_ctx *c, uint32_t cert, struct wr *li
 hsm_err body_sd_download(const struct route *r, struct body_ctx *c, struct wr *out)
 {
     (void)r;
-    struct wire_sd_download m = { 0 };
+    struct wire_sd_download m = {0};
     uint32_t arr;
     bool there;
     int64_t required;
@@ -78,8 +79,7 @@ hsm_err body_sd_download(const struct route *r, struct body_ctx *c, struct wr *o
     if (arr == JSON_NONE)
         return body_bad(c, "Property 'certificates' is missing.");
     TRY(body_writer(c, CERTIFICATES_BYTES_MAX, &list));
-    for (uint32_t at = json_first(&c->doc, arr); at != JSON_NONE;
-         at = json_next(&c->doc, arr, at))
+    for (uint32_t at = json_first(&c->doc, arr); at != JSON_NONE; at = json_next(&c->doc, arr, at))
         TRY(read_certificate(c, at, &list));
     if (wr_ok(&list) != HSM_OK)
         return body_bad(c, "Property 'certificates' is too large.");

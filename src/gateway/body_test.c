@@ -24,10 +24,10 @@ static struct kit kit;
 static hsm_err run(unsigned op, const char *json)
 {
     static struct route r;
-    r = (struct route){ .op = op, .name = bytes_str("k1") };
+    r = (struct route){.op = op, .name = bytes_str("k1")};
     memcpy(r.scope, "/keys", 6);
     r.guid = bytes_str("g");
-    kit.scratch = (struct scratch){ .p = kit.mem, .cap = sizeof kit.mem };
+    kit.scratch = (struct scratch){.p = kit.mem, .cap = sizeof kit.mem};
     kit.w = wr_of(kit.out, sizeof kit.out);
     struct body_ctx c = {
         .toks = kit.toks,
@@ -45,8 +45,8 @@ static hsm_err run(unsigned op, const char *json)
 static void test_key_create(void **state)
 {
     (void)state;
-    assert_int_equal(run(OP_KEY_CREATE, "{\"kty\":\"RSA\",\"key_size\":2048,\"public_exponent\":3}"),
-                     HSM_OK);
+    assert_int_equal(
+        run(OP_KEY_CREATE, "{\"kty\":\"RSA\",\"key_size\":2048,\"public_exponent\":3}"), HSM_OK);
     DECODE(key_create, rsa);
     assert_int_equal(rsa.kty, KTY_RSA);
     assert_int_equal(rsa.key_size, 2048);
@@ -96,7 +96,12 @@ static void test_key_create(void **state)
 static void test_key_create_refusals(void **state)
 {
     static const char *const bad[] = {
-        "", "{", "[]", "null", "\"x\"", "{} x",
+        "",
+        "{",
+        "[]",
+        "null",
+        "\"x\"",
+        "{} x",
         "{}",
         "{\"kty\":\"DSA\"}",
         "{\"kty\":7}",
@@ -118,8 +123,10 @@ static void test_key_create_refusals(void **state)
         "{\"kty\":\"RSA\",\"tags\":{\"a\":1}}",
         "{\"kty\":\"RSA\",\"tags\":{\"a\":null}}",
         "{\"kty\":\"RSA\",\"tags\":{\"a\":\"x\\u0000\"}}",
-        "{\"kty\":\"RSA\",\"tags\":{\"1\":\"\",\"2\":\"\",\"3\":\"\",\"4\":\"\",\"5\":\"\",\"6\":\"\","
-        "\"7\":\"\",\"8\":\"\",\"9\":\"\",\"10\":\"\",\"11\":\"\",\"12\":\"\",\"13\":\"\",\"14\":\"\","
+        "{\"kty\":\"RSA\",\"tags\":{\"1\":\"\",\"2\":\"\",\"3\":\"\",\"4\":\"\",\"5\":\"\",\"6\":"
+        "\"\","
+        "\"7\":\"\",\"8\":\"\",\"9\":\"\",\"10\":\"\",\"11\":\"\",\"12\":\"\",\"13\":\"\",\"14\":"
+        "\"\","
         "\"15\":\"\",\"16\":\"\"}}",
         "{\"kty\":\"RSA\",\"release_policy\":{}}",
         "{\"kty\":\"RSA\",\"release_policy\":{\"data\":\"!\"}}",
@@ -169,15 +176,17 @@ static void test_crypto(void **state)
     assert_int_equal(run(OP_WRAP, "{\"alg\":\"A128KW\",\"value\":\"AAECAw==\"}"), HSM_OK);
     DECODE(crypto, padded);
     assert_int_equal(padded.value.n, 4);
-    assert_int_equal(run(OP_DECRYPT, "{\"alg\":\"A256GCM\",\"value\":\"\",\"iv\":\"BGWNuVoowWgC-9iD\","
-                                     "\"aad\":\"EBES\",\"tag\":\"DSRswC3H-4sE3dBLy6VmWQ\"}"),
+    assert_int_equal(run(OP_DECRYPT,
+                         "{\"alg\":\"A256GCM\",\"value\":\"\",\"iv\":\"BGWNuVoowWgC-9iD\","
+                         "\"aad\":\"EBES\",\"tag\":\"DSRswC3H-4sE3dBLy6VmWQ\"}"),
                      HSM_OK);
     DECODE(crypto, gcm);
     assert_int_equal(gcm.has, CRYPTO_HAS_IV | CRYPTO_HAS_AAD | CRYPTO_HAS_TAG);
     assert_int_equal(gcm.iv.n, 12);
     assert_int_equal(gcm.tag.n, 16);
     assert_int_equal(gcm.value.n, 0);
-    assert_int_equal(run(OP_VERIFY, "{\"alg\":\"ES256\",\"digest\":\"AQI\",\"value\":\"Aw\"}"), HSM_OK);
+    assert_int_equal(run(OP_VERIFY, "{\"alg\":\"ES256\",\"digest\":\"AQI\",\"value\":\"Aw\"}"),
+                     HSM_OK);
     DECODE(crypto, verify);
     assert_int_equal(verify.digest.n, 2);
     assert_int_equal(verify.value.n, 1);
@@ -247,9 +256,9 @@ static void test_roles(void **state)
     assert_int_equal(wire_permission_decode(item, &p), HSM_OK);
     assert_true(wire_list_next(&p.not_data_actions, &action));
     assert_true(bytes_eq_str(action, "c"));
-    assert_int_equal(run(OP_ROLE_DEFINITION_PUT,
-                         "{\"properties\":{\"assignableScopes\":[\"/keys\"]}}"),
-                     HSM_E_BAD_PARAMETER);
+    assert_int_equal(
+        run(OP_ROLE_DEFINITION_PUT, "{\"properties\":{\"assignableScopes\":[\"/keys\"]}}"),
+        HSM_E_BAD_PARAMETER);
     assert_int_equal(run(OP_ROLE_DEFINITION_PUT, "{\"properties\":{\"permissions\":[1]}}"),
                      HSM_E_BAD_PARAMETER);
 }
@@ -260,7 +269,8 @@ static void test_sd(void **state)
     (void)state;
     assert_int_equal(
         run(OP_SD_DOWNLOAD,
-            "{\"certificates\":[{\"kty\":\"RSA\",\"key_ops\":[\"verify\"],\"n\":\"AQI\",\"e\":\"AQAB\","
+            "{\"certificates\":[{\"kty\":\"RSA\",\"key_ops\":[\"verify\"],\"n\":\"AQI\",\"e\":"
+            "\"AQAB\","
             "\"x5c\":[\"MII\\/\"],\"x5t\":\"x\",\"x5t#S256\":\"y\",\"alg\":\"RSA-OAEP-256\"},"
             "{\"kty\":\"RSA-HSM\",\"key_ops\":[\"\"],\"x5c\":[\"AAAA\",\"junk!\"],"
             "\"alg\":\"RSA-OAEP-256\",\"use\":\"enc\"}],\"required\":2}"),
@@ -304,9 +314,10 @@ static void test_sd(void **state)
 static void test_bodiless(void **state)
 {
     (void)state;
-    static const unsigned ops[] = { OP_KEY_GET, OP_KEY_DELETE, OP_KEY_RECOVER, OP_KEY_PURGE,
-                                    OP_KEY_LIST, OP_ROLE_ASSIGNMENT_LIST, OP_ROLE_DEFINITION_GET,
-                                    OP_SD_DOWNLOAD_STATUS, OP_UNIMPLEMENTED };
+    static const unsigned ops[] = {
+        OP_KEY_GET,      OP_KEY_DELETE,           OP_KEY_RECOVER,         OP_KEY_PURGE,
+        OP_KEY_LIST,     OP_ROLE_ASSIGNMENT_LIST, OP_ROLE_DEFINITION_GET, OP_SD_DOWNLOAD_STATUS,
+        OP_UNIMPLEMENTED};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
         assert_int_equal(run(ops[i], "{not json"), HSM_OK);
 }
@@ -314,10 +325,14 @@ static void test_bodiless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_create), cmocka_unit_test(test_key_create_refusals),
-        cmocka_unit_test(test_key_update), cmocka_unit_test(test_crypto),
-        cmocka_unit_test(test_crypto_limits), cmocka_unit_test(test_roles),
-        cmocka_unit_test(test_sd),         cmocka_unit_test(test_bodiless),
+        cmocka_unit_test(test_key_create),
+        cmocka_unit_test(test_key_create_refusals),
+        cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_crypto),
+        cmocka_unit_test(test_crypto_limits),
+        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_sd),
+        cmocka_unit_test(test_bodiless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

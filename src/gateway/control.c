@@ -57,7 +57,7 @@ static void flush_queue(struct control *c)
 {
     while (c->first != NULL) {
         struct queued *q = c->first;
-        struct ring_frame f = { .type = q->type, .id = q->id, .payload = bytes_of(q->payload, q->n) };
+        struct ring_frame f = {.type = q->type, .id = q->id, .payload = bytes_of(q->payload, q->n)};
         hsm_err err = ring_write_quiet(c->out, &f, 0);
         if (err == HSM_E_AGAIN)
             break;
@@ -108,7 +108,7 @@ static void enqueue(struct control *c, unsigned type, uint64_t id, struct bytes 
 void control_send(struct control *c, unsigned type, uint64_t id, struct bytes payload)
 {
     if (c->first == NULL) {
-        struct ring_frame f = { .type = (uint16_t)type, .id = id, .payload = payload };
+        struct ring_frame f = {.type = (uint16_t)type, .id = id, .payload = payload};
         hsm_err err = ring_write(c->out, &f, 0);
         if (err == HSM_OK)
             return;
@@ -139,7 +139,7 @@ static void on_committed(void *ctx, uint64_t index, bool accepted, struct bytes 
 {
     struct control *c = ctx;
     struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-    struct wire_apply m = { .index = index, .accepted = accepted, .txn = txn };
+    struct wire_apply m = {.index = index, .accepted = accepted, .txn = txn};
     wire_apply_put(&w, &m);
     send_made(c, CTL_APPLY, &w);
 }
@@ -175,7 +175,7 @@ struct proposal_ref {
 static void tell_failed(struct control *c, const struct uuid *txn, hsm_err err)
 {
     struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-    struct wire_txn_failed m = { .txn = *txn, .err = (uint16_t)err };
+    struct wire_txn_failed m = {.txn = *txn, .err = (uint16_t)err};
     wire_txn_failed_put(&w, &m);
     send_made(c, CTL_TXN_FAILED, &w);
 }
@@ -198,7 +198,7 @@ static void take_proposal(struct control *c, const struct wire_propose *m)
         tell_failed(c, &m->txn, HSM_E_NOMEM);
         return;
     }
-    *p = (struct proposal_ref){ .c = c, .txn = m->txn };
+    *p = (struct proposal_ref){.c = c, .txn = m->txn};
     hsm_err err = store_propose(c->store, m->bytes, on_proposed, p);
     if (err != HSM_OK) {
         free(p);
@@ -346,7 +346,7 @@ static hsm_err expect(struct control *c, unsigned type, struct ring_frame *ret)
 static hsm_err send_now(struct control *c, unsigned type, const struct wr *w)
 {
     TRY(wr_ok(w));
-    struct ring_frame f = { .type = (uint16_t)type, .payload = wr_view(w) };
+    struct ring_frame f = {.type = (uint16_t)type, .payload = wr_view(w)};
     return ring_write(c->out, &f, START_TIMEOUT_MS);
 }
 
@@ -358,7 +358,7 @@ static void copy_text(char *dst, size_t cap, struct bytes b)
 static hsm_err greet(struct control *c, struct control_pool *ret)
 {
     struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-    struct wire_hello hello = { .version = WIRE_VERSION, .lanes = (uint16_t)c->lanes };
+    struct wire_hello hello = {.version = WIRE_VERSION, .lanes = (uint16_t)c->lanes};
     struct wire_welcome m;
     struct ring_frame f;
     wire_hello_put(&w, &hello);
@@ -367,7 +367,7 @@ static hsm_err greet(struct control *c, struct control_pool *ret)
     TRY(wire_welcome_decode(f.payload, &m));
     if (m.version != WIRE_VERSION)
         return HSM_E_BAD_PARAMETER;
-    struct control_pool p = { .id = m.pool, .is_fresh = m.fresh != 0 };
+    struct control_pool p = {.id = m.pool, .is_fresh = m.fresh != 0};
     copy_text(p.name, sizeof p.name, m.pool_name);
     copy_text(p.tenant, sizeof p.tenant, m.tenant);
     copy_text(p.protection, sizeof p.protection, m.protection);
@@ -440,7 +440,7 @@ static hsm_err load(struct control *c, char *text, size_t cap)
     struct ring_frame f;
     wire_load_begin_put(&w, &begin);
     TRY(send_now(c, CTL_LOAD_BEGIN, &w));
-    struct loader l = { .c = c };
+    struct loader l = {.c = c};
     loader_reset(&l);
     TRY(store_each(c->store, load_one, &l));
     TRY(loader_send(&l));
@@ -510,8 +510,7 @@ hsm_err control_new(uv_loop_t *loop, struct ring_set *rings, const struct contro
     c->h = *h;
     c->buf = malloc(RING_FRAME_MAX);
     c->message = malloc(RING_FRAME_MAX);
-    if (c->buf == NULL || c->message == NULL ||
-        uv_poll_init(loop, &c->poll, ring_fd(c->in)) != 0) {
+    if (c->buf == NULL || c->message == NULL || uv_poll_init(loop, &c->poll, ring_fd(c->in)) != 0) {
         free(c->buf);
         free(c->message);
         free(c);

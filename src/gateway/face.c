@@ -64,7 +64,7 @@ static hsm_err take_member(struct face *f, struct bytes name, struct bytes value
 
 hsm_err faces_add(struct faces *f, const char *text)
 {
-    struct face one = { .port = 443 };
+    struct face one = {.port = 443};
     if (f->n >= FACES_MAX)
         return HSM_E_BAD_PARAMETER;
     while (*text != '\0') {

@@ -8,10 +8,10 @@
 #define FACE_CHALLENGE_MAX 900
 
 struct face {
-    char suffix[200];    /* "managedhsm.localhost" */
-    uint16_t port;       /* as clients address it */
-    char authority[256]; /* login authority, "https://localhost:8443" */
-    char host[256];      /* pool name and suffix, lower case; set by faces_bind() */
+    char suffix[200];                   /* "managedhsm.localhost" */
+    uint16_t port;                      /* as clients address it */
+    char authority[256];                /* login authority, "https://localhost:8443" */
+    char host[256];                     /* pool name and suffix, lower case; set by faces_bind() */
     char challenge[FACE_CHALLENGE_MAX]; /* value of WWW-Authenticate; set by faces_bind() */
 };
 struct faces {

@@ -148,7 +148,7 @@ static void finish_result(struct front *f, struct pending *p, struct bytes resul
         return;
     }
     bool is_secret = front_op_is_crypto(p->ctx.op);
-    struct outcome o = { .status = info->success, .secret = is_secret, .body = wr_view(&w) };
+    struct outcome o = {.status = info->success, .secret = is_secret, .body = wr_view(&w)};
     add_async(&o, p->ctx.op, result);
     front_finish(f, p, &o);
     if (is_secret)
@@ -300,7 +300,7 @@ hsm_err front_new(const struct front_shared *shared, unsigned lane, struct front
     f->out_ring = shared->rings->out[lane];
     f->slots = calloc(FRONT_PENDING_MAX, sizeof *f->slots);
     f->toks = calloc(BODY_TOKENS_MAX, sizeof *f->toks);
-    f->scratch = (struct scratch){ .p = malloc(FRONT_SCRATCH), .cap = FRONT_SCRATCH };
+    f->scratch = (struct scratch){.p = malloc(FRONT_SCRATCH), .cap = FRONT_SCRATCH};
     f->frame = malloc(RING_FRAME_MAX);
     f->batch = malloc(BATCH_CAP);
     f->out = malloc(FRONT_OUT_MAX);

@@ -1,5 +1,5 @@
-/* One HTTP loop's requests: from a request to a frame on the loop's lane, from the boundary's answer
- * to a response. Everything on the loop's thread; no allocation after front_new(). */
+/* One HTTP loop's requests: from a request to a frame on the loop's lane, from the boundary's
+ * answer to a response. Everything on the loop's thread; no allocation after front_new(). */
 #ifndef GATEWAY_FRONT_H
 #define GATEWAY_FRONT_H
 

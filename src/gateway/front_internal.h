@@ -8,13 +8,13 @@
 #include "gateway/reply.h"
 #include "wire/wire.h"
 
-#define FRONT_BATCH_MAX  256
-#define FRONT_OUT_MAX    (4u << 20)
-#define FRONT_SCRATCH    (1u << 20)
-#define FRONT_TOKEN_MAX  16384
-#define FRONT_AGENT_MAX  512
-#define FRONT_URI_MAX    2048
-#define FRONT_IP_MAX     64
+#define FRONT_BATCH_MAX 256
+#define FRONT_OUT_MAX   (4u << 20)
+#define FRONT_SCRATCH   (1u << 20)
+#define FRONT_TOKEN_MAX 16384
+#define FRONT_AGENT_MAX 512
+#define FRONT_URI_MAX   2048
+#define FRONT_IP_MAX    64
 
 /* A request that waits for the boundary. */
 struct pending {
@@ -22,8 +22,8 @@ struct pending {
     uint64_t generation;
     uint32_t next_free;
     const struct face *face;
-    const char *what;        /* OP_UNIMPLEMENTED */
-    hsm_err refusal;         /* not HSM_OK: told when the token turns out to be good */
+    const char *what; /* OP_UNIMPLEMENTED */
+    hsm_err refusal;  /* not HSM_OK: told when the token turns out to be good */
     char detail[ROUTE_DETAIL_MAX];
     char activity[UUID_TEXT_LEN + 1];
     struct uuid activity_id;
@@ -40,9 +40,9 @@ struct front {
     unsigned used;
     struct json_tok *toks;
     struct scratch scratch;
-    uint8_t *frame;     /* RING_FRAME_MAX: request being written */
-    uint8_t *batch;     /* 2 * RING_SIZE: answers being handled */
-    uint8_t *out;       /* FRONT_OUT_MAX: body being rendered */
+    uint8_t *frame; /* RING_FRAME_MAX: request being written */
+    uint8_t *batch; /* 2 * RING_SIZE: answers being handled */
+    uint8_t *out;   /* FRONT_OUT_MAX: body being rendered */
     uint8_t path[HTTP1_HEAD_MAX];
     uint8_t headers[REPLY_HEADERS_MAX];
 };
@@ -57,13 +57,13 @@ struct outcome {
     unsigned status;
     unsigned err;
     struct bytes detail;
-    bool challenge;       /* 401 */
-    bool claims;          /* 401 to a presented token */
-    bool bare;            /* the body of the first challenge: "OK" on GET, else none */
+    bool challenge; /* 401 */
+    bool claims;    /* 401 to a presented token */
+    bool bare;      /* the body of the first challenge: "OK" on GET, else none */
     const char *async_path;
     unsigned retry_after_s;
     bool secret;
-    struct bytes body;    /* status < 400 */
+    struct bytes body; /* status < 400 */
 };
 /* Responds and frees the slot. */
 void front_finish(struct front *f, struct pending *p, const struct outcome *o);

@@ -55,7 +55,7 @@ static void put_caller(const struct pending *p, const struct http_request *rq, s
 static hsm_err send_frame(struct front *f, unsigned type, uint64_t id, struct wr *w)
 {
     TRY(wr_ok(w));
-    struct ring_frame frame = { .type = (uint16_t)type, .id = id, .payload = wr_view(w) };
+    struct ring_frame frame = {.type = (uint16_t)type, .id = id, .payload = wr_view(w)};
     return ring_write_quiet(f->out_ring, &frame, 0);
 }
 
@@ -168,20 +168,20 @@ void front_request(void *ctx, struct http_exchange *x, const struct http_request
     }
     p->face = take_host(f, p, rq->head->host);
     if (p->face == NULL) {
-        struct outcome o = { .status = 421, .err = HSM_E_MISDIRECTED };
+        struct outcome o = {.status = 421, .err = HSM_E_MISDIRECTED};
         refuse_now(f, p, rq, &o);
         return;
     }
     struct bytes token = bearer_token(rq->head->authorization);
     if (token.n == 0) {
-        struct outcome o = { .status = 401, .err = HSM_E_TOKEN_MISSING, .challenge = true,
-                             .bare = true };
+        struct outcome o = {
+            .status = 401, .err = HSM_E_TOKEN_MISSING, .challenge = true, .bare = true};
         refuse_now(f, p, rq, &o);
         return;
     }
     if (token.n > FRONT_TOKEN_MAX) {
-        struct outcome o = { .status = 401, .err = HSM_E_TOKEN_MALFORMED, .challenge = true,
-                             .claims = true };
+        struct outcome o = {
+            .status = 401, .err = HSM_E_TOKEN_MALFORMED, .challenge = true, .claims = true};
         refuse_now(f, p, rq, &o);
         return;
     }
@@ -201,13 +201,13 @@ void front_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *hea
         .activity = id,
         .client_ip = bytes_of(client_ip, min_n(strlen(client_ip), FRONT_IP_MAX)),
     };
-    struct wire_refused m = { .err = (uint16_t)err, .status = (uint16_t)hsm_err_http(err) };
+    struct wire_refused m = {.err = (uint16_t)err, .status = (uint16_t)hsm_err_http(err)};
     wire_caller_put(&w, &c);
     wire_refused_put(&w, &m);
     /* Bytes that are no request carry no identity: a full lane must not stop this answer. */
     if (send_frame(f, OP_REFUSED, 0, &w) == HSM_OK)
         ring_flush(f->out_ring);
-    struct reply r = { .is_error = true, .activity = activity };
+    struct reply r = {.is_error = true, .activity = activity};
     reply_headers(&r, headers);
     render_error(err, bytes_of(NULL, 0), activity, out);
 }

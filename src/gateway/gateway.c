@@ -14,12 +14,18 @@
 #include "gateway/statusd.h"
 
 #define AUDIT_MS       100
-#define SYNC_EVERY     10   /* audit drains */
+#define SYNC_EVERY     10 /* audit drains */
 #define READY_RETRY_MS 10
 #define QUIESCE_MS     10000
 #define TEXT_MAX       512
 
-enum phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING, PHASE_QUIESCING, PHASE_CLOSING };
+enum phase {
+    PHASE_STARTING,
+    PHASE_SERVING,
+    PHASE_DRAINING,
+    PHASE_QUIESCING,
+    PHASE_CLOSING
+};
 
 struct gateway {
     const struct gateway_options *o;
@@ -271,11 +277,10 @@ static hsm_err open_handles(struct gateway *g)
 
 static hsm_err open_boundary(struct gateway *g)
 {
-    struct control_handlers h = { .ctx = g, .fatal = on_fatal, .quiesced = on_quiesced };
+    struct control_handlers h = {.ctx = g, .fatal = on_fatal, .quiesced = on_quiesced};
     TRY(control_new(&g->loop, &g->rings, &h, &g->control));
     TRY(control_greet(g->control, &g->pool, g->text, sizeof g->text));
-    hsm_err err =
-        faces_bind(&g->shared.faces, bytes_str(g->pool.name), bytes_str(g->pool.tenant));
+    hsm_err err = faces_bind(&g->shared.faces, bytes_str(g->pool.name), bytes_str(g->pool.tenant));
     if (err != HSM_OK)
         (void)snprintf(g->text, sizeof g->text, "pool name or tenant is unusable");
     return err;
@@ -365,7 +370,7 @@ int gateway_run(const struct gateway_options *o)
 {
     static struct gateway g;
     g.o = o;
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     raise_descriptors();
     hsm_err err = start(&g);

@@ -35,9 +35,9 @@ struct fake {
     struct ring_set rings;
     pthread_t thread;
     pid_t gateway;
-    int ready;           /* read end */
-    int echo;            /* listening socket of the relay's target */
-    uint16_t port;       /* of the gateway */
+    int ready;     /* read end */
+    int echo;      /* listening socket of the relay's target */
+    uint16_t port; /* of the gateway */
     _Atomic bool stop;
     _Atomic bool break_lane;
     _Atomic unsigned loaded, applied, requests, quiesced, resumed_seq;
@@ -51,14 +51,14 @@ struct fake {
 
 static void send_frame(struct fake *f, struct ring *r, unsigned type, uint64_t id, struct wr *w)
 {
-    struct ring_frame frame = { .type = (uint16_t)type, .id = id, .payload = wr_view(w) };
+    struct ring_frame frame = {.type = (uint16_t)type, .id = id, .payload = wr_view(w)};
     (void)f;
     assert_int_equal(ring_write(r, &frame, 1000), HSM_OK);
 }
 
 #define SEND(f, type, msg, ...)                                                                    \
     do {                                                                                           \
-        struct wire_##msg m_ = { __VA_ARGS__ };                                                    \
+        struct wire_##msg m_ = {__VA_ARGS__};                                                      \
         struct wr w_ = wr_of((f)->out, sizeof(f)->out);                                            \
         wire_##msg##_put(&w_, &m_);                                                                \
         send_frame(f, (f)->rings.out[0], type, 0, &w_);                                            \
@@ -68,13 +68,13 @@ static void send_frame(struct fake *f, struct ring *r, unsigned type, uint64_t i
 static void propose(struct fake *f)
 {
     static uint8_t ops[512], txn[1024];
-    uint8_t rid[32] = { 1 }, mac[32] = { 2 };
-    struct wire_txn_op op = { .rid = bytes_of(rid, 32), .revision = 1, .sealed = bytes_str("seal") };
+    uint8_t rid[32] = {1}, mac[32] = {2};
+    struct wire_txn_op op = {.rid = bytes_of(rid, 32), .revision = 1, .sealed = bytes_str("seal")};
     struct wr w = wr_of(ops, sizeof ops);
     size_t at = wr_lv_open(&w);
     wire_txn_op_put(&w, &op);
     wr_lv_close(&w, at);
-    struct wire_txn t = { .ops = wr_view(&w), .mac = bytes_of(mac, 32) };
+    struct wire_txn t = {.ops = wr_view(&w), .mac = bytes_of(mac, 32)};
     struct wr tw = wr_of(txn, sizeof txn);
     wire_txn_put(&tw, &t);
     SEND(f, CTL_PROPOSE, propose, .bytes = wr_view(&tw));
@@ -85,7 +85,7 @@ static void audit_line(struct fake *f)
     char line[256];
     int n = snprintf(line, sizeof line, "{\"chain\":{\"seq\":%llu,\"hash\":\"%064d\"}}",
                      (unsigned long long)++f->audit_seq, 7);
-    struct ring_frame frame = { .payload = bytes_of(line, (size_t)n) };
+    struct ring_frame frame = {.payload = bytes_of(line, (size_t)n)};
     assert_int_equal(ring_write(f->rings.audit, &frame, 1000), HSM_OK);
 }
 
@@ -104,7 +104,7 @@ static void on_resume(struct fake *f, struct bytes payload)
 
 static void on_status(struct fake *f, uint64_t id)
 {
-    uint8_t hash[32] = { 0 };
+    uint8_t hash[32] = {0};
     struct wire_status m = {
         .pool_state = f->applied + f->loaded > 0 ? POOL_ACTIVE : POOL_NEW,
         .applied = 1u << 20,
@@ -175,7 +175,7 @@ static void on_control(struct fake *f, const struct ring_frame *g)
 
 static void on_request(struct fake *f, unsigned lane, const struct ring_frame *g)
 {
-    struct wire_result r = { .err = g->type == OP_KEY_PURGE ? HSM_OK : HSM_E_KEY_NOT_FOUND };
+    struct wire_result r = {.err = g->type == OP_KEY_PURGE ? HSM_OK : HSM_E_KEY_NOT_FOUND};
     struct wr w = wr_of(f->out, sizeof f->out);
     audit_line(f);
     wire_result_put(&w, &r);
@@ -241,7 +241,7 @@ static void make_certificate(const struct fake *f)
 
 static int listen_any(uint16_t *ret_port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
@@ -278,10 +278,29 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
     (void)snprintf(ready, sizeof ready, "%d", pipe_fd[1]);
     if (ring_fds_format(&f->fds, rings, sizeof rings) != HSM_OK)
         _exit(99);
-    const char *argv[] = { "keyhold-gateway", "--rings", rings, "--store", store, "--audit", audit,
-                           "--cert", cert, "--key", key, "--listen", listen_at, "--loops", "2",
-                           "--face", face, "--issuer-connect", echo, "--control", f->status_path,
-                           "--ready-fd", ready };
+    const char *argv[] = {"keyhold-gateway",
+                          "--rings",
+                          rings,
+                          "--store",
+                          store,
+                          "--audit",
+                          audit,
+                          "--cert",
+                          cert,
+                          "--key",
+                          key,
+                          "--listen",
+                          listen_at,
+                          "--loops",
+                          "2",
+                          "--face",
+                          face,
+                          "--issuer-connect",
+                          echo,
+                          "--control",
+                          f->status_path,
+                          "--ready-fd",
+                          ready};
     int argc = sizeof argv / sizeof argv[0];
     if (options_parse(argc, (char **)(uintptr_t)argv, &o, text, sizeof text) != HSM_OK)
         _exit(98);
@@ -310,7 +329,7 @@ static void start(struct fake *f)
     assert_int_equal(write(conn, "echo", 4), 4);
     close(conn);
     char byte;
-    struct pollfd p = { .fd = f->ready, .events = POLLIN };
+    struct pollfd p = {.fd = f->ready, .events = POLLIN};
     assert_int_equal(poll(&p, 1, 10000), 1);
     assert_int_equal(read(f->ready, &byte, 1), 1);
 }
@@ -359,8 +378,9 @@ static const char *https(struct fake *f, const char *line, const char *token)
 {
     static char answer[8192];
     char text[512];
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(f->port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(f->port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     size_t n = 0;
     int k, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
@@ -386,7 +406,7 @@ static const char *https(struct fake *f, const char *line, const char *token)
 static const char *status_line(const struct fake *f)
 {
     static char text[8192];
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     size_t n = 0;
     ssize_t k;
     (void)snprintf(a.sun_path, sizeof a.sun_path, "%.100s", f->status_path);

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "net/door_client.h"
 
-#define DRAIN_MS     5000
+#define DRAIN_MS      5000
 #define DOOR_RETRY_MS 200
 
 struct http_loop {

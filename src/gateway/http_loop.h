@@ -8,12 +8,12 @@ struct http_loop;
 
 struct http_loop_config {
     const struct front_shared *shared;
-    unsigned lane;          /* 1.. */
-    int cpu;                /* to pin to; -1: none */
+    unsigned lane; /* 1.. */
+    int cpu;       /* to pin to; -1: none */
     SSL_CTX *tls;
-    const char *door;       /* NULL: none; looked for again when it is lost */
+    const char *door;        /* NULL: none; looked for again when it is lost */
     const char *listen_addr; /* NULL: none */
-    uint16_t listen_port;   /* 0: any; *ret_port tells which */
+    uint16_t listen_port;    /* 0: any; *ret_port tells which */
     /* From the loop's thread: the lane is unusable; the process has to end. */
     void (*fatal)(void *ctx, const char *text);
     /* From the loop's thread: drained, the thread ends. */

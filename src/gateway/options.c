@@ -159,16 +159,23 @@ static const char *missing(const struct gateway_options *o)
 hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *text, size_t cap)
 {
     static const struct option names[] = {
-        { "rings", required_argument, NULL, 'r' },   { "store", required_argument, NULL, 's' },
-        { "audit", required_argument, NULL, 'a' },   { "door", required_argument, NULL, 'd' },
-        { "listen", required_argument, NULL, 'l' },  { "cert", required_argument, NULL, 'c' },
-        { "key", required_argument, NULL, 'k' },     { "loops", required_argument, NULL, 'n' },
-        { "face", required_argument, NULL, 'f' },    { "issuer-connect", required_argument, NULL, 'i' },
-        { "region", required_argument, NULL, 'g' },  { "control", required_argument, NULL, 'o' },
-        { "cpus", required_argument, NULL, 'u' },    { "ready-fd", required_argument, NULL, 'y' },
-        { NULL, 0, NULL, 0 },
+        {"rings", required_argument, NULL, 'r'},
+        {"store", required_argument, NULL, 's'},
+        {"audit", required_argument, NULL, 'a'},
+        {"door", required_argument, NULL, 'd'},
+        {"listen", required_argument, NULL, 'l'},
+        {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"loops", required_argument, NULL, 'n'},
+        {"face", required_argument, NULL, 'f'},
+        {"issuer-connect", required_argument, NULL, 'i'},
+        {"region", required_argument, NULL, 'g'},
+        {"control", required_argument, NULL, 'o'},
+        {"cpus", required_argument, NULL, 'u'},
+        {"ready-fd", required_argument, NULL, 'y'},
+        {NULL, 0, NULL, 0},
     };
-    struct gateway_options o = { .loops = 1, .region = "local", .ready_fd = -1 };
+    struct gateway_options o = {.loops = 1, .region = "local", .ready_fd = -1};
     int option;
     for (size_t i = 0; i < RING_LANES_MAX; i++)
         o.cpu[i] = -1;

@@ -9,18 +9,18 @@ struct gateway_options {
     struct ring_fds rings;
     const char *store_dir;
     const char *audit_dir;
-    const char *door;           /* NULL: none */
-    char listen_addr[64];       /* "": none */
+    const char *door;     /* NULL: none */
+    char listen_addr[64]; /* "": none */
     uint16_t listen_port;
     const char *cert_file;
     const char *key_file;
     unsigned loops;
-    int cpu[RING_LANES_MAX];    /* per loop; -1: not pinned */
+    int cpu[RING_LANES_MAX]; /* per loop; -1: not pinned */
     struct faces faces;
     const char *issuer_connect; /* NULL: none */
     const char *region;
-    const char *control;        /* NULL: none */
-    int ready_fd;               /* -1: none */
+    const char *control; /* NULL: none */
+    int ready_fd;        /* -1: none */
 };
 
 /* HSM_E_BAD_PARAMETER with text[cap] saying which. Strings stay those of argv. */

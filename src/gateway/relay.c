@@ -60,7 +60,7 @@ static void tell_closed(struct relay *r, uint32_t id, hsm_err err)
 {
     uint8_t buf[16];
     struct wr w = wr_of(buf, sizeof buf);
-    struct wire_net_close m = { .conn = id, .err = (uint16_t)err };
+    struct wire_net_close m = {.conn = id, .err = (uint16_t)err};
     wire_net_close_put(&w, &m);
     if (!r->is_stopping)
         control_send(r->c, CTL_NET_CLOSE, 0, wr_view(&w));
@@ -105,7 +105,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         return;
     }
     struct wr w = wr_of(r->frame, sizeof r->frame);
-    struct wire_net_data m = { .conn = k->id, .data = bytes_of(buf->base, (size_t)n) };
+    struct wire_net_data m = {.conn = k->id, .data = bytes_of(buf->base, (size_t)n)};
     wire_net_data_put(&w, &m);
     control_send(r->c, CTL_NET_DATA, 0, wr_view(&w));
 }
@@ -210,7 +210,7 @@ static hsm_err resolve(struct relay *r, const char *target)
     if (h.n > 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
         h = bytes_of(h.p + 1, h.n - 2);
     (void)snprintf(host, sizeof host, "%.*s", (int)h.n, (const char *)h.p);
-    struct addrinfo want = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     if (getaddrinfo(host, colon + 1, &want, &found) != 0)
         return HSM_E_UNAVAILABLE;

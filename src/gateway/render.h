@@ -9,10 +9,10 @@
 /* What an answer shows of its request. Owned copies: the request's views may be gone. */
 struct render_ctx {
     unsigned op;
-    char authority[264];      /* host[:port] as the client addressed us, lower case */
+    char authority[264]; /* host[:port] as the client addressed us, lower case */
     char name[ROUTE_NAME_MAX + 1];
     char api_version[ROUTE_API_VERSION_MAX + 1];
-    uint16_t max;             /* page size */
+    uint16_t max; /* page size */
 };
 
 /* Append the JSON body of a successful result of ctx->op. HSM_E_MALFORMED: the boundary's message

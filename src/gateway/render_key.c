@@ -176,7 +176,7 @@ static void add_escaped(struct json_wr *j, struct bytes text)
         uint8_t c = text.p[i];
         bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
                      c == '-' || c == '_' || c == '.' || c == '~';
-        char esc[3] = { '%', hex[c >> 4], hex[c & 15] };
+        char esc[3] = {'%', hex[c >> 4], hex[c & 15]};
         if (plain)
             json_str_add(j, bytes_of(&c, 1));
         else
@@ -187,7 +187,7 @@ static void add_escaped(struct json_wr *j, struct bytes text)
 /* Absolute, with everything a client needs to call it as it stands. */
 static void put_next_link(struct json_wr *j, const struct render_ctx *ctx, struct bytes skip)
 {
-    char max[2] = { (char)('0' + ctx->max / 10 % 10), (char)('0' + ctx->max % 10) };
+    char max[2] = {(char)('0' + ctx->max / 10 % 10), (char)('0' + ctx->max % 10)};
     json_name(j, "nextLink");
     json_str_open(j);
     json_str_add_s(j, "https://");

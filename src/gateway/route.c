@@ -15,18 +15,26 @@ struct entry {
 };
 
 #define CRYPTO(path, op)                                                                           \
-    { HTTP1_POST, op, "keys/{n}/" path, NULL }, { HTTP1_POST, op, "keys/{n}/{v}/" path, NULL }
-#define MISSING(method, path, what) { method, OP_UNIMPLEMENTED, path, what }
+    {HTTP1_POST, op, "keys/{n}/" path, NULL},                                                      \
+    {                                                                                              \
+        HTTP1_POST, op, "keys/{n}/{v}/" path, NULL                                                 \
+    }
+#define MISSING(method, path, what)                                                                \
+    {                                                                                              \
+        method, OP_UNIMPLEMENTED, path, what                                                       \
+    }
 #define AUTH_PATH "providers/microsoft.authorization/"
 #define ROLES(scope)                                                                               \
-    { HTTP1_GET, OP_ROLE_DEFINITION_LIST, scope AUTH_PATH "roledefinitions", NULL },               \
-    { HTTP1_GET, OP_ROLE_DEFINITION_GET, scope AUTH_PATH "roledefinitions/{g}", NULL },            \
-    { HTTP1_PUT, OP_ROLE_DEFINITION_PUT, scope AUTH_PATH "roledefinitions/{g}", NULL },            \
-    { HTTP1_DELETE, OP_ROLE_DEFINITION_DELETE, scope AUTH_PATH "roledefinitions/{g}", NULL },      \
-    { HTTP1_GET, OP_ROLE_ASSIGNMENT_LIST, scope AUTH_PATH "roleassignments", NULL },               \
-    { HTTP1_GET, OP_ROLE_ASSIGNMENT_GET, scope AUTH_PATH "roleassignments/{g}", NULL },            \
-    { HTTP1_PUT, OP_ROLE_ASSIGNMENT_PUT, scope AUTH_PATH "roleassignments/{g}", NULL },            \
-    { HTTP1_DELETE, OP_ROLE_ASSIGNMENT_DELETE, scope AUTH_PATH "roleassignments/{g}", NULL }
+    {HTTP1_GET, OP_ROLE_DEFINITION_LIST, scope AUTH_PATH "roledefinitions", NULL},                 \
+        {HTTP1_GET, OP_ROLE_DEFINITION_GET, scope AUTH_PATH "roledefinitions/{g}", NULL},          \
+        {HTTP1_PUT, OP_ROLE_DEFINITION_PUT, scope AUTH_PATH "roledefinitions/{g}", NULL},          \
+        {HTTP1_DELETE, OP_ROLE_DEFINITION_DELETE, scope AUTH_PATH "roledefinitions/{g}", NULL},    \
+        {HTTP1_GET, OP_ROLE_ASSIGNMENT_LIST, scope AUTH_PATH "roleassignments", NULL},             \
+        {HTTP1_GET, OP_ROLE_ASSIGNMENT_GET, scope AUTH_PATH "roleassignments/{g}", NULL},          \
+        {HTTP1_PUT, OP_ROLE_ASSIGNMENT_PUT, scope AUTH_PATH "roleassignments/{g}", NULL},          \
+    {                                                                                              \
+        HTTP1_DELETE, OP_ROLE_ASSIGNMENT_DELETE, scope AUTH_PATH "roleassignments/{g}", NULL       \
+    }
 
 static const struct entry table[] = {
     CRYPTO("wrapkey", OP_WRAP),
@@ -35,24 +43,24 @@ static const struct entry table[] = {
     CRYPTO("verify", OP_VERIFY),
     CRYPTO("encrypt", OP_ENCRYPT),
     CRYPTO("decrypt", OP_DECRYPT),
-    { HTTP1_GET, OP_KEY_GET, "keys/{n}", NULL },
-    { HTTP1_GET, OP_KEY_GET, "keys/{n}/{v}", NULL },
-    { HTTP1_POST, OP_KEY_CREATE, "keys/{n}/create", NULL },
-    { HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}", NULL },
-    { HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}/{v}", NULL },
-    { HTTP1_DELETE, OP_KEY_DELETE, "keys/{n}", NULL },
-    { HTTP1_GET, OP_KEY_LIST, "keys", NULL },
-    { HTTP1_GET, OP_KEY_VERSIONS, "keys/{n}/versions", NULL },
-    { HTTP1_GET, OP_DELETED_LIST, "deletedkeys", NULL },
-    { HTTP1_GET, OP_DELETED_GET, "deletedkeys/{n}", NULL },
-    { HTTP1_DELETE, OP_KEY_PURGE, "deletedkeys/{n}", NULL },
-    { HTTP1_POST, OP_KEY_RECOVER, "deletedkeys/{n}/recover", NULL },
+    {HTTP1_GET, OP_KEY_GET, "keys/{n}", NULL},
+    {HTTP1_GET, OP_KEY_GET, "keys/{n}/{v}", NULL},
+    {HTTP1_POST, OP_KEY_CREATE, "keys/{n}/create", NULL},
+    {HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}", NULL},
+    {HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}/{v}", NULL},
+    {HTTP1_DELETE, OP_KEY_DELETE, "keys/{n}", NULL},
+    {HTTP1_GET, OP_KEY_LIST, "keys", NULL},
+    {HTTP1_GET, OP_KEY_VERSIONS, "keys/{n}/versions", NULL},
+    {HTTP1_GET, OP_DELETED_LIST, "deletedkeys", NULL},
+    {HTTP1_GET, OP_DELETED_GET, "deletedkeys/{n}", NULL},
+    {HTTP1_DELETE, OP_KEY_PURGE, "deletedkeys/{n}", NULL},
+    {HTTP1_POST, OP_KEY_RECOVER, "deletedkeys/{n}/recover", NULL},
     ROLES(""),
     ROLES("keys/"),
     ROLES("keys/{n}/"),
-    { HTTP1_POST, OP_SD_DOWNLOAD, "securitydomain/download", NULL },
-    { HTTP1_GET, OP_SD_DOWNLOAD_STATUS, "securitydomain/download/pending", NULL },
-    { HTTP1_GET, OP_SD_UPLOAD_STATUS, "securitydomain/upload/pending", NULL },
+    {HTTP1_POST, OP_SD_DOWNLOAD, "securitydomain/download", NULL},
+    {HTTP1_GET, OP_SD_DOWNLOAD_STATUS, "securitydomain/download/pending", NULL},
+    {HTTP1_GET, OP_SD_UPLOAD_STATUS, "securitydomain/upload/pending", NULL},
     MISSING(HTTP1_PUT, "keys/{n}", "Import key"),
     MISSING(HTTP1_POST, "keys/{n}/backup", "Backup key"),
     MISSING(HTTP1_POST, "keys/restore", "Restore key"),
@@ -93,7 +101,11 @@ static const struct entry table[] = {
     MISSING(HTTP1_GET, "ekm/privateendpoint/operations/*", "EKM private endpoint operation"),
 };
 
-enum match { MATCH_NO, MATCH_BAD_ID, MATCH_YES };
+enum match {
+    MATCH_NO,
+    MATCH_BAD_ID,
+    MATCH_YES
+};
 
 static bool is_version(struct bytes s)
 {
@@ -215,10 +227,10 @@ static bool is_date_version(struct bytes v)
 
 static bool api_version_known(struct bytes v)
 {
-    static const char *const known[] = { "7.6",           "7.5", "7.4",           "7.3",
-                                         "7.2",           "7.1", "7.0",           "7.6-preview.2",
-                                         "7.6-preview.1", "7.5-preview.1",        "7.4-preview.1",
-                                         "7.3-preview",   "7.2-preview" };
+    static const char *const known[] = {
+        "7.6",           "7.5",         "7.4",           "7.3",           "7.2",
+        "7.1",           "7.0",         "7.6-preview.2", "7.6-preview.1", "7.5-preview.1",
+        "7.4-preview.1", "7.3-preview", "7.2-preview"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (bytes_ieq(v, bytes_str(known[i])))
             return true;
@@ -337,7 +349,7 @@ static hsm_err take_query(struct route *r, const char *tpl, const struct url_tar
 hsm_err route_parse(enum http1_method method, const struct url_target *t, struct route *ret,
                     char detail[ROUTE_DETAIL_MAX])
 {
-    struct route r = { 0 };
+    struct route r = {0};
     const struct entry *e;
     detail[0] = '\0';
     hsm_err err = find(method, t, &e);
@@ -355,8 +367,12 @@ hsm_err route_parse(enum http1_method method, const struct url_target *t, struct
 
 size_t route_body_limit(struct bytes target)
 {
-    static const char *const large[] = { "/encrypt", "/decrypt", "/wrapkey", "/unwrapkey",
-                                         "/securitydomain/download", "/securitydomain/upload" };
+    static const char *const large[] = {"/encrypt",
+                                        "/decrypt",
+                                        "/wrapkey",
+                                        "/unwrapkey",
+                                        "/securitydomain/download",
+                                        "/securitydomain/upload"};
     size_t n = 0;
     while (n < target.n && target.p[n] != '?')
         n++;

@@ -8,27 +8,27 @@
 #include "codec/url.h"
 #include "wire/wire.h"
 
-#define ROUTE_DETAIL_MAX     256
-#define ROUTE_PAGE_MAX       25
-#define ROUTE_SCOPE_MAX      160
-#define ROUTE_NAME_MAX       127
-#define ROUTE_GUID_MAX       128
-#define ROUTE_PRINCIPAL_MAX  64
-#define ROUTE_SKIP_MAX       512
+#define ROUTE_DETAIL_MAX      256
+#define ROUTE_PAGE_MAX        25
+#define ROUTE_SCOPE_MAX       160
+#define ROUTE_NAME_MAX        127
+#define ROUTE_GUID_MAX        128
+#define ROUTE_PRINCIPAL_MAX   64
+#define ROUTE_SKIP_MAX        512
 #define ROUTE_API_VERSION_MAX 32
 
 /* Views point into the parsed target. */
 struct route {
-    unsigned op;               /* enum wire_type; OP_UNIMPLEMENTED with what; 0: none recognised */
-    const char *what;          /* OP_UNIMPLEMENTED: the operation in words */
-    struct bytes name;         /* key, as written */
-    char version[33];          /* lower case, "" = current */
+    unsigned op;       /* enum wire_type; OP_UNIMPLEMENTED with what; 0: none recognised */
+    const char *what;  /* OP_UNIMPLEMENTED: the operation in words */
+    struct bytes name; /* key, as written */
+    char version[33];  /* lower case, "" = current */
     char scope[ROUTE_SCOPE_MAX + 1];
-    struct bytes guid;         /* role definition or assignment */
+    struct bytes guid; /* role definition or assignment */
     struct bytes api_version;
     struct bytes skip;
-    uint16_t max;              /* page size */
-    uint8_t filter;            /* enum wire_role_filter */
+    uint16_t max;   /* page size */
+    uint8_t filter; /* enum wire_role_filter */
     struct bytes principal;
 };
 

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (target.n > sizeof path || url_parse(target, path, sizeof path, &t) != HSM_OK ||
         route_parse(method, &t, &r, detail) != HSM_OK)
         return 0;
-    struct scratch scratch = { .p = mem, .cap = sizeof mem };
+    struct scratch scratch = {.p = mem, .cap = sizeof mem};
     struct body_ctx c = {
         .toks = toks,
         .tok_cap = BODY_TOKENS_MAX,

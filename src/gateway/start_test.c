@@ -30,7 +30,7 @@ static int drop_rings(void **state)
 static hsm_err parse(struct gateway_options *o, const char *const *more)
 {
     static char text[256];
-    char *argv[40] = { (char *)(uintptr_t)"keyhold-gateway" };
+    char *argv[40] = {(char *)(uintptr_t) "keyhold-gateway"};
     int n = 1;
     for (; *more != NULL; more++)
         argv[n++] = (char *)(uintptr_t)(strcmp(*more, "RINGS") == 0 ? rings_text : *more);
@@ -49,41 +49,52 @@ static void test_options(void **state)
 {
     static struct gateway_options o;
     (void)state;
-    assert_int_equal(parse(&o, (const char *[]){ GOOD, NULL }), HSM_OK);
+    assert_int_equal(parse(&o, (const char *[]){GOOD, NULL}), HSM_OK);
     assert_int_equal(o.loops, 1);
     assert_int_equal(o.ready_fd, -1);
     assert_int_equal(o.faces.n, 1);
     assert_string_equal(o.region, "local");
-    assert_int_equal(parse(&o, (const char *[]){ GOOD, "--loops", "2", "--listen", "[::1]:0",
-                                                 "--cpus", "3,5-6", "--ready-fd", "9", "--face",
-                                                 "suffix=managedhsm.azure.net,authority=https://x",
-                                                 NULL }),
-                     HSM_OK);
+    assert_int_equal(
+        parse(&o, (const char *[]){GOOD, "--loops", "2", "--listen", "[::1]:0", "--cpus", "3,5-6",
+                                   "--ready-fd", "9", "--face",
+                                   "suffix=managedhsm.azure.net,authority=https://x", NULL}),
+        HSM_OK);
     assert_int_equal(o.loops, 2);
     assert_string_equal(o.listen_addr, "::1");
     assert_int_equal(o.cpu[0], 3);
     assert_int_equal(o.cpu[2], 6);
     assert_int_equal(o.faces.face[1].port, 443);
     static const char *const bad[][2] = {
-        { "--loops", "0" },      { "--loops", "3" },         { "--loops", "x" },
-        { "--rings", "junk" },   { "--listen", "host" },     { "--listen", ":1" },
-        { "--cpus", "" },        { "--cpus", "a" },          { "--cpus", "5-3" },
-        { "--ready-fd", "-1" },  { "--region", "a b" },      { "--face", "suffix=x" },
-        { "--face", "suffix=UP er,authority=https://x" },    { "--face", "port=1,authority=x" },
-        { "--face", "suffix=x,port=0,authority=https://x" }, { "--face", "suffix=x,foo=1" },
-        { "--face", "suffix=x,authority=https://a\"b" },     { "--nonsense", "1" },
-        { "stray", "argument" },
+        {"--loops", "0"},
+        {"--loops", "3"},
+        {"--loops", "x"},
+        {"--rings", "junk"},
+        {"--listen", "host"},
+        {"--listen", ":1"},
+        {"--cpus", ""},
+        {"--cpus", "a"},
+        {"--cpus", "5-3"},
+        {"--ready-fd", "-1"},
+        {"--region", "a b"},
+        {"--face", "suffix=x"},
+        {"--face", "suffix=UP er,authority=https://x"},
+        {"--face", "port=1,authority=x"},
+        {"--face", "suffix=x,port=0,authority=https://x"},
+        {"--face", "suffix=x,foo=1"},
+        {"--face", "suffix=x,authority=https://a\"b"},
+        {"--nonsense", "1"},
+        {"stray", "argument"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (parse(&o, (const char *[]){ GOOD, bad[i][0], bad[i][1], NULL }) == HSM_OK)
+        if (parse(&o, (const char *[]){GOOD, bad[i][0], bad[i][1], NULL}) == HSM_OK)
             fail_msg("accepted: %s %s", bad[i][0], bad[i][1]);
     }
-    assert_int_equal(parse(&o, (const char *[]){ "--rings", "RINGS", NULL }), HSM_E_BAD_PARAMETER);
+    assert_int_equal(parse(&o, (const char *[]){"--rings", "RINGS", NULL}), HSM_E_BAD_PARAMETER);
 }
 
 static void test_faces(void **state)
 {
-    struct faces f = { 0 };
+    struct faces f = {0};
     (void)state;
     assert_int_equal(faces_add(&f, "suffix=ManagedHSM.Example.net,port=443,"
                                    "authority=https://login.example.net/"),
@@ -106,11 +117,11 @@ static void test_faces(void **state)
 
 static void test_status_line(void **state)
 {
-    struct faces f = { 0 };
-    struct control_pool pool = { .name = "dev", .tenant = "t", .protection = "software",
-                                 .secret_memory = "locked" };
-    struct statusd_facts facts = { .pool = &pool, .faces = &f, .loops = 2, .region = "r" };
-    uint8_t hash[32] = { 0xab };
+    struct faces f = {0};
+    struct control_pool pool = {
+        .name = "dev", .tenant = "t", .protection = "software", .secret_memory = "locked"};
+    struct statusd_facts facts = {.pool = &pool, .faces = &f, .loops = 2, .region = "r"};
+    uint8_t hash[32] = {0xab};
     struct wire_status m = {
         .pool_state = POOL_ACTIVE,
         .keys = 3,

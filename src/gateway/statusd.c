@@ -156,9 +156,8 @@ static void on_connection(uv_stream_t *listener, int status)
     size_t at = 0;
     while (at < CLIENTS_MAX && s->client[at] != NULL)
         at++;
-    struct statusd_client *k = status < 0 || s->is_stopping || at == CLIENTS_MAX
-                                   ? NULL
-                                   : calloc(1, sizeof *k);
+    struct statusd_client *k =
+        status < 0 || s->is_stopping || at == CLIENTS_MAX ? NULL : calloc(1, sizeof *k);
     if (k == NULL)
         return; /* the caller's own timeout ends it */
     k->s = s;
