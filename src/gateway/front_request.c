@@ -10,6 +10,15 @@ static size_t min_n(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* Terminated copy, cut to the room there is. */
+static void copy_text(char *dst, size_t cap, struct bytes b)
+{
+    size_t n = min_n(b.n, cap - 1);
+    if (n > 0)
+        memcpy(dst, b.p, n);
+    dst[n] = '\0';
+}
+
 /* The credentials of a Bearer authorization; empty when there are none. */
 static struct bytes bearer_token(struct bytes authorization)
 {
@@ -30,7 +39,7 @@ static const struct face *take_host(struct front *f, struct pending *p, struct b
     if (host_parse(host_header, host, &port) != HSM_OK)
         return NULL;
     if (port == 0 || port == 443)
-        (void)snprintf(p->ctx.authority, sizeof p->ctx.authority, "%s", host);
+        copy_text(p->ctx.authority, sizeof p->ctx.authority, bytes_str(host));
     else
         (void)snprintf(p->ctx.authority, sizeof p->ctx.authority, "%s:%u", host, port);
     return faces_find(&f->shared->faces, host);
@@ -103,10 +112,8 @@ static void take_route(struct pending *p, const struct route *r)
     p->ctx.op = r->op;
     p->what = r->what;
     p->ctx.max = r->max;
-    (void)snprintf(p->ctx.name, sizeof p->ctx.name, "%.*s", (int)r->name.n,
-                   (const char *)r->name.p);
-    (void)snprintf(p->ctx.api_version, sizeof p->ctx.api_version, "%.*s", (int)r->api_version.n,
-                   (const char *)r->api_version.p);
+    copy_text(p->ctx.name, sizeof p->ctx.name, r->name);
+    copy_text(p->ctx.api_version, sizeof p->ctx.api_version, r->api_version);
 }
 
 static hsm_err build(struct front *f, struct pending *p, const struct http_request *rq,
