@@ -113,11 +113,14 @@ class Pool:
         raise AssertionError("the pool does not come back\n" + self.logs())
 
     # ---- settings
+    def read_env(self, *args):
+        text = self.cli("env", *args).stdout
+        return {m[1]: m[2].replace("'\\''", "'") for m in re.finditer(r"^export (\w+)='(.*)'$", text, re.M)}
+
     @property
     def env(self):
         if self._env is None:
-            text = self.cli("env").stdout
-            self._env = {m[1]: m[2].replace("'\\''", "'") for m in re.finditer(r"^export (\w+)='(.*)'$", text, re.M)}
+            self._env = self.read_env()
         return self._env
 
     @property
@@ -137,12 +140,12 @@ class Pool:
     def pool_url(self):
         return f"https://{self.host}"
 
-    def client_env(self, **more):
-        """Environment for az and SDK programs."""
+    def client_env(self, azure_names=False, **more):
+        """Environment for az and SDK programs; azure_names: as `keyhold env --azure-names`."""
         e = {k: v for k, v in os.environ.items() if not k.startswith(("KEYHOLD_", "AZURE_", "ARM_"))}
         for k in ("http_proxy", "https_proxy", "HTTP_PROXY", "NO_PROXY", "no_proxy"):
             e.pop(k, None)
-        e.update(self.env)
+        e.update(self.read_env("--azure-names") if azure_names else self.env)
         e.update(more)
         return e
 
