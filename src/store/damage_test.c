@@ -96,8 +96,8 @@ static int inside(const char *path, uint64_t last, bool start)
 {
     static struct kit k;
     hsm_err err = kit_open(&k, path, 64);
-    if (err == HSM_OK && !start)
-        return whole(&k, last) ? OUT_RIGHT : OUT_WRONG;
+    if (err == HSM_OK && !start && whole(&k, last))
+        return OUT_RIGHT; /* else it may be an earlier state, which the log completes */
     if (err == HSM_OK)
         err = store_start(k.s);
     if (err != HSM_OK && k.s && !k.text[0])
