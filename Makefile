@@ -42,7 +42,8 @@ unit-asan: packages-test
 unit-tsan: packages-test
 	@scripts/preset.sh tsan -j $(JOBS)
 	ctest --preset tsan -j $(JOBS)
-lint: packages-test build
+lint: packages-test
+	@mkdir -p build && cmake --preset clang >build/configure-clang.log
 	@scripts/lint.sh
 format:
 	@scripts/format.sh

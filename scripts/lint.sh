@@ -15,8 +15,8 @@ mapfile -t sources < <(git ls-files 'src/*.c' | grep -v _fuzz)
 cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --max-configs=1 -j "$(nproc)" -Isrc \
     --enable=warning,portability --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
     --suppress=uninitvar --suppress=preprocessorErrorDirective --suppress=unknownMacro --suppress=internalAstError --suppress=syntaxError \
-    --suppress=shiftTooManyBitsSigned "${sources[@]}"
+    --suppress=shiftTooManyBitsSigned '--suppress=arrayIndexOutOfBoundsCond:*_testing.h' "${sources[@]}"
 printf '%s\n' "${sources[@]}" | grep -v _test |
-    xargs -P "$(nproc)" -n 8 clang-tidy -p build/release --quiet --warnings-as-errors='*' 2>build/clang-tidy.log >build/clang-tidy.out ||
+    xargs -P "$(nproc)" -n 8 clang-tidy -p build/clang --quiet --warnings-as-errors='*' 2>build/clang-tidy.log >build/clang-tidy.out ||
     { grep -E 'error:|warning:' build/clang-tidy.out | head -40; exit 1; }
 echo "lint ok: ${#files[@]} files"

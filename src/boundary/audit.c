@@ -283,7 +283,7 @@ bool audit_resume(struct audit *a, const struct audit_position *file,
                   const struct audit_mark *mark)
 {
     bool gap = mark->present && (file->seq < mark->seq ||
-                                 (file->seq == mark->seq && memcmp(file->hash, mark->hash, 32)));
+                                 (file->seq == mark->seq && memcmp(file->hash, mark->hash, 32) != 0));
     (void)pthread_mutex_lock(&a->lock);
     a->at = *file;
     checkpoint_locked(a, "start", true, gap ? mark : NULL);

@@ -111,7 +111,7 @@ hsm_err auth_claims_parse(struct bytes payload, struct auth_claims *ret)
 void auth_shown(char dst[AUTH_SHOWN_MAX + 4], const char *text)
 {
     size_t n = 0;
-    while (text[n] != 0 && n < AUTH_SHOWN_MAX) {
+    while (n < AUTH_SHOWN_MAX && text[n] != 0) {
         char c = text[n];
         bool plain = c >= 0x20 && c < 0x7f && strchr("\"'\\`<>", c) == NULL;
         dst[n++] = plain ? c : '?';

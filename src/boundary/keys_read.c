@@ -74,7 +74,7 @@ static void put_skip(struct request *rq, struct bytes last)
 static hsm_err list_keys(struct request *rq, bool deleted)
 {
     struct wire_list m;
-    struct page page;
+    struct page page = { 0 };
     TRY(wire_list_decode(rq->body, &m));
     TRY(page_parse(rq, &m, &page));
     const struct state *s = rq->b->state;
@@ -124,16 +124,16 @@ static hsm_err version_start(struct request *rq, const struct key *k, struct byt
 hsm_err keys_handle_versions(struct request *rq)
 {
     struct wire_list m;
-    struct page page;
+    struct page page = { 0 };
     TRY(wire_list_decode(rq->body, &m));
     TRY(page_parse(rq, &m, &page));
     const struct key *k = key_index_find(&rq->b->state->active, m.name);
-    unsigned i;
+    unsigned i = 0;
     TRY(version_start(rq, k, page.after, &i));
     unsigned n = k == NULL ? 0 : k->version_n;
     unsigned end = n - i > page.max ? i + page.max : n;
     size_t list = wr_lv_open(rq->out);
-    for (; i < end; i++)
+    for (; k != NULL && i < end; i++)
         put_item(rq, k, k->version[i]);
     wr_lv_close(rq->out, list);
     char hex[VERSION_HEX + 1];

@@ -120,7 +120,8 @@ hsm_err audit_verify_line(struct audit_verifier *v, struct bytes line)
         return wrong(v, "no chain member");
     /* The chain is the last member: its text starts at the last place where the mark stands. */
     size_t at = line.n;
-    while (at >= sizeof mark - 1 && memcmp(line.p + at - (sizeof mark - 1), mark, sizeof mark - 1))
+    while (at >= sizeof mark - 1 &&
+           memcmp(line.p + at - (sizeof mark - 1), mark, sizeof mark - 1) != 0)
         at--;
     if (at < sizeof mark - 1)
         return wrong(v, "no chain member");

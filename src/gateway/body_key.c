@@ -190,8 +190,8 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
 hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out)
 {
     struct wire_key_update m = {.name = r->name, .version = bytes_str(r->version)};
-    struct attrs a;
-    uint32_t arr;
+    struct attrs a = {0};
+    uint32_t arr = JSON_NONE;
     bool there;
     TRY(read_ops(c, &m.key_ops, &arr));
     m.has_ops = arr != JSON_NONE;

@@ -350,14 +350,14 @@ hsm_err route_parse(enum http1_method method, const struct url_target *t, struct
                     char detail[ROUTE_DETAIL_MAX])
 {
     struct route r = {0};
-    const struct entry *e;
+    const struct entry *e = NULL;
     detail[0] = '\0';
     hsm_err err = find(method, t, &e);
     if (e != NULL) {
         r.op = e->op;
         r.what = e->what;
     }
-    if (err == HSM_OK) {
+    if (err == HSM_OK && e != NULL) {
         take_places(&r, e->path, t);
         err = take_query(&r, e->path, t, detail);
     }

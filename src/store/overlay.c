@@ -163,7 +163,7 @@ hsm_err overlay_ack(struct overlay *o, uint64_t index, struct bytes digest)
 
 void overlay_pop(struct overlay *o, size_t n)
 {
-    for (; n > 0; n--) {
+    for (; n > 0 && o->first; n--) {
         struct pend *p = o->first;
         unlink_ops(o, p);
         o->first = p->next;
