@@ -257,25 +257,26 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
     return false;
 }
 
-/* The gateway's own refusal is only recorded. */
-static void record_refusal(struct worker *w, struct job *j)
+/* The gateway's own refusal: only recorded when no token came with it, else told to a caller whose
+ * token is good; the others hear nothing but that of their request. */
+static hsm_err judge(struct job *j, const struct command *cmd, bool *ret_challenge)
 {
-    reset(w, j);
-    job_finish(w, j, HSM_OK, false);
+    bool is_refusal = j->rq.op == OP_REFUSED;
+    *ret_challenge = false;
+    if (is_refusal && j->rq.caller.token.n == 0)
+        return HSM_OK;
+    TRY(authenticate(j, ret_challenge));
+    return is_refusal ? HSM_OK : handle(j, cmd);
 }
 
 void job_run(struct worker *w, struct job *j)
 {
     const struct command *cmd = command_find(j->rq.op);
-    if (j->rq.op == OP_REFUSED) {
-        record_refusal(w, j);
-        return;
-    }
     for (unsigned i = 0; i < RUNS_MAX; i++) {
         uint64_t generation = held_generation(w->b);
         bool challenge;
         reset(w, j);
-        hsm_err err = authenticate(j, &challenge);
+        hsm_err err = judge(j, cmd, &challenge);
         if (err == HSM_E_AGAIN) {
             struct job *h = job_hold(j);
             if (h == NULL)
@@ -285,8 +286,6 @@ void job_run(struct worker *w, struct job *j)
                 return;
             continue;
         }
-        if (err == HSM_OK)
-            err = handle(j, cmd);
         if (!proceed(w, j, err, challenge))
             return;
     }
@@ -309,8 +308,10 @@ static void audit_event_of(struct job *j, hsm_err err, struct audit_event *ret)
     if (j->rq.op != OP_REFUSED || wire_refused_decode(j->rq.body, &r) != HSM_OK)
         return;
     info = r.op == OP_REFUSED ? NULL : wire_op_info(r.op);
-    ret->err = r.err;
-    ret->status = r.status;
+    if (err == HSM_OK) {
+        ret->err = r.err;
+        ret->status = r.status;
+    }
     if (r.err != HSM_E_TOKEN_MISSING)
         ret->operation = info != NULL ? info->audit_name : "Unknown";
 }
