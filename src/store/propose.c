@@ -10,6 +10,9 @@
  * ready, and everything in flight fits into one. */
 #define CAPACITY_KIB   (9u * 1024)
 #define SPACE_BYTES    (10u * 1024 * 1024) /* less on the disk: no further segment will come */
+/* Writes end before the disk does: libraft may still prepare a segment, and what is left then is the
+ * audit log's, without which no request is answered at all. */
+#define ROOM_BYTES     (16u * 1024 * 1024)
 #define LOG_BYTES      (64u * 1024 * 1024) /* snapshot early: libraft keeps the log in memory */
 #define WAIT_LEADER_MS 2000
 #define WAIT_SPACE_MS  5000
@@ -178,6 +181,8 @@ static hsm_err why_wait(struct store *s, unsigned *patience_ms)
         return *patience_ms = 0, s->flush_err;
     if (!raftlog_is_leader(s))
         return *patience_ms = WAIT_LEADER_MS, HSM_E_UNAVAILABLE;
+    if (dir_free_space(&s->dir) < ROOM_BYTES)
+        return *patience_ms = 0, HSM_E_DISK_FULL;
     if (s->io.capacity < CAPACITY_KIB) {
         *patience_ms = dir_free_space(&s->dir) < SPACE_BYTES ? 0 : WAIT_SPACE_MS;
         return HSM_E_DISK_FULL;
