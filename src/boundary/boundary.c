@@ -21,13 +21,13 @@ void boundary_end(struct boundary *b, int code, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_write(code == EXIT_QUIESCED ? LOG_INFO_L : LOG_ERROR_L, "%s (exit %d)", text, code);
-    b->on_end(b, code);
+    b->on_end(b, code, text);
 }
 
-static void exit_process(struct boundary *b, int code)
+static void exit_process(struct boundary *b, int code, const char *text)
 {
     (void)b;
+    log_write(code == EXIT_QUIESCED ? LOG_INFO_L : LOG_ERROR_L, "%s (exit %d)", text, code);
     _exit(code);
 }
 

@@ -85,7 +85,8 @@ struct boundary {
 
     atomic_bool stop;
     atomic_int ended;            /* exit code + 1 once the end was decided */
-    void (*on_end)(struct boundary *b, int code); /* the program exits, tests note it */
+    /* The program logs the text and exits, tests note it. */
+    void (*on_end)(struct boundary *b, int code, const char *text);
 };
 
 struct boundary_config {

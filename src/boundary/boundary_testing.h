@@ -61,6 +61,7 @@ struct rig {
     size_t kept_n;
     struct uuid kept_id;
     unsigned proposals;
+    void (*on_proposal)(struct rig *r, struct bytes txn); /* may be NULL */
     struct rig_answer answer;
     char *audit;              /* the file */
     size_t audit_n, audit_cap;
@@ -171,6 +172,8 @@ static inline void rig_on_propose(struct rig *r, struct bytes payload)
     struct wire_propose m;
     assert_int_equal(wire_propose_decode(payload, &m), HSM_OK);
     r->proposals++;
+    if (r->on_proposal != NULL)
+        r->on_proposal(r, m.bytes);
     free(r->kept);
     r->kept = malloc(m.bytes.n);
     memcpy(r->kept, m.bytes.p, m.bytes.n);
@@ -446,8 +449,9 @@ static inline hsm_err rig_call(struct rig *r, unsigned type, struct bytes token,
 
 /* ---- starting ---- */
 
-static inline void rig_noted_end(struct boundary *b, int code)
+static inline void rig_noted_end(struct boundary *b, int code, const char *text)
 {
+    (void)text;
     (void)b;
     (void)code;
 }

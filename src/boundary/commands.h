@@ -29,6 +29,8 @@ const struct command *command_find(unsigned type);
 
 /* Run a request to its answer, or hand it to whatever it waits for. j is consumed. */
 void job_run(struct worker *w, struct job *j);
+/* The same for a caller who is known already (the fuzzer's way past the token). */
+void job_run_as(struct worker *w, struct job *j, struct identity *who);
 /* Audit line and answer. err HSM_OK: the result lies in w->out (fresh jobs) or j->result. */
 void job_finish(struct worker *w, struct job *j, hsm_err err, bool challenge);
 /* Start of a frame's life: false when the envelope or body does not decode. */
