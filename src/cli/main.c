@@ -93,8 +93,10 @@ static bool take_globals(struct cli *c, int *argc, char **argv)
         }
         const char *v = argv[++i];
         if (home) {
-            if (snprintf(c->home, sizeof c->home, "%s", v) >= (int)sizeof c->home)
+            if (snprintf(c->home, sizeof c->home, "%s", v) >= (int)sizeof c->home) {
+                (void)cli_fail(CLI_USAGE, "--home: the path is too long");
                 return false;
+            }
         } else if (strcmp(v, "json") == 0) {
             c->json = true;
         } else if (strcmp(v, "table") != 0) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/alg.h"
 #include "partition/supervisor.h"
 
 const struct cli_command cli_pool_commands[] = {
@@ -74,9 +75,27 @@ void pool_close(struct pool *p)
     p->client = NULL;
 }
 
+/* Names and versions become part of a path: nothing else may get into it with them. Role commands,
+ * which have a scope, take ids as well. */
+static bool check_names(struct arg *table)
+{
+    static const char *const options[] = { "--name", "--version" };
+    for (size_t i = 0; args_get(table, "--scope") == NULL && i < 2; i++) {
+        const char *v = args_get(table, options[i]) != NULL ? args_value(table, options[i]) : NULL;
+        if (v != NULL && !key_name_valid(bytes_str(v))) {
+            (void)cli_fail(CLI_USAGE, "%s: 1 to 127 letters, digits and hyphens", options[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool pool_args(struct cli *c, struct pool *p, struct arg *table, const char *usage, int *ret)
 {
     if (!cli_args(c, table, usage, ret))
+        return false;
+    *ret = CLI_USAGE;
+    if (!check_names(table))
         return false;
     if (!pool_open(c, p)) {
         *ret = CLI_FAILED;

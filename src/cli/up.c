@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,17 +92,27 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
     return CLI_OK;
 }
 
-static int prepare(struct cli *c, const char *name, const char *port, const char *cpus)
+/* One start at a time: the lock is on the directory itself and ends with this process. */
+static int lock_home(const struct cli *c)
 {
-    char path[PATH_MAX], text[600] = "";
-    struct partition_config cfg;
-    struct directory d;
     if (strlen(c->home) > SOCKET_NAME_MAX)
         return cli_fail(CLI_FAILED, "the path of the home directory is longer than %d characters, "
                                     "too long for its sockets; choose a shorter --home",
                         SOCKET_NAME_MAX);
     if (dir_ensure(c->home, 0700) != HSM_OK)
         return cli_fail(CLI_FAILED, "cannot create %s: %s", c->home, strerror(errno));
+    static int fd; /* stays open */
+    fd = open(c->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        return cli_fail(CLI_FAILED, "cannot lock %s: %s", c->home, strerror(errno));
+    return CLI_OK;
+}
+
+static int prepare(struct cli *c, const char *name, const char *port, const char *cpus)
+{
+    char path[PATH_MAX], text[600] = "";
+    struct partition_config cfg;
+    struct directory d;
     cli_path(c, HOME_FABRIC, path);
     if (directory_load_or_create(path, clock_now_ms(), &d) != HSM_OK)
         return cli_fail(CLI_FAILED, "cannot load or create the directory of identities in %s",
@@ -212,6 +223,9 @@ int local_up(struct cli *c)
         return ret;
     const char *port = args_value(args, "--port"), *name = args_value(args, "--name");
     struct partition_config cfg;
+    ret = lock_home(c);
+    if (ret != CLI_OK)
+        return ret;
     if (cli_supervisor_pid(c) != 0) {
         if (!cli_config(c, &cfg))
             return CLI_FAILED;

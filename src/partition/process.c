@@ -26,7 +26,9 @@ void process_args_add(struct process_args *a, const char *fmt, ...)
 /* After fork: async-signal-safe calls only. */
 static void child(const struct process_spec *spec, pid_t parent, int log_fd)
 {
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    /* Nobody is left to end the processes in their order, and the next `keyhold up` needs port and
+     * store at once: what the store and the audit log promise holds for a sudden end as well. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
     (void)setpgid(0, 0);
