@@ -39,7 +39,8 @@ struct held {
     pthread_mutex_t lock;
     struct job *parked;       /* for issuer keys */
     struct job *pending;      /* for their transaction */
-    size_t parked_n, pending_n;
+    struct job *blocked;      /* for somebody else's, then to be run again */
+    size_t parked_n, pending_n, blocked_n;
     uint64_t keys_generation; /* counts keys_changed() */
 };
 
@@ -150,7 +151,9 @@ uint64_t held_generation(struct boundary *b);
 void held_keys_changed(struct boundary *b);
 /* Give a job back to the worker of its lane. Control thread. */
 void held_run_again(struct job *j);
-/* Register j (on the heap) as waiting for that transaction. HSM_E_THROTTLED: too many wait. */
+/* Register j (on the heap) as waiting for its transaction. HSM_E_AGAIN: another one under way
+ * changes the same record; j now waits for that and will be run again. Without this, many writers of
+ * one key would mostly lose races against each other. HSM_E_THROTTLED: too many wait. */
 HSM_MUST_USE hsm_err held_pend(struct job *j);
 /* The waiting job of that transaction, taken out; NULL: none of ours. */
 struct job *held_take(struct boundary *b, const struct uuid *txn);

@@ -61,24 +61,71 @@ void held_keys_changed(struct boundary *b)
     }
 }
 
+static bool share_record(const struct job *a, const struct job *b)
+{
+    for (size_t i = 0; i < a->rid_n; i++)
+        for (size_t k = 0; k < b->rid_n; k++)
+            if (memcmp(a->rids + i * RID_LEN, b->rids + k * RID_LEN, RID_LEN) == 0)
+                return true;
+    return false;
+}
+
+static const struct job *blocker_of(const struct held *h, const struct job *j)
+{
+    for (const struct job *p = h->pending; p != NULL; p = p->next)
+        if (share_record(p, j))
+            return p;
+    return NULL;
+}
+
+static void push(struct job **list, size_t *n, struct job *j)
+{
+    j->next = *list;
+    *list = j;
+    (*n)++;
+}
+
 hsm_err held_pend(struct job *j)
 {
     struct held *h = &j->rq.b->held;
-    j->deadline_us = clock_mono_us() + PEND_US;
+    hsm_err err = HSM_OK;
+    if (j->deadline_us == 0 || j->attempts == 0)
+        j->deadline_us = clock_mono_us() + PEND_US;
     (void)pthread_mutex_lock(&h->lock);
-    bool room = h->pending_n < HELD_MAX;
-    if (room) {
-        j->next = h->pending;
-        h->pending = j;
-        h->pending_n++;
+    const struct job *blocker = blocker_of(h, j);
+    if (h->pending_n + h->blocked_n >= HELD_MAX) {
+        err = HSM_E_THROTTLED;
+    } else if (blocker != NULL) {
+        j->blocked_by = blocker->txn_id;
+        push(&h->blocked, &h->blocked_n, j);
+        err = HSM_E_AGAIN;
+    } else {
+        push(&h->pending, &h->pending_n, j);
     }
     (void)pthread_mutex_unlock(&h->lock);
-    return room ? HSM_OK : HSM_E_THROTTLED;
+    return err;
+}
+
+static void cut_blocked(struct held *h, const struct uuid *txn, struct job **ret)
+{
+    struct job **at = &h->blocked;
+    while (*at != NULL) {
+        struct job *j = *at;
+        if (memcmp(j->blocked_by.b, txn->b, sizeof txn->b) != 0) {
+            at = &j->next;
+            continue;
+        }
+        *at = j->next;
+        h->blocked_n--;
+        j->next = *ret; /* the list is newest first: this turns it round */
+        *ret = j;
+    }
 }
 
 struct job *held_take(struct boundary *b, const struct uuid *txn)
 {
     struct held *h = &b->held;
+    struct job *released = NULL;
     (void)pthread_mutex_lock(&h->lock);
     struct job **at = &h->pending;
     while (*at != NULL && memcmp((*at)->txn_id.b, txn->b, sizeof txn->b) != 0)
@@ -87,8 +134,14 @@ struct job *held_take(struct boundary *b, const struct uuid *txn)
     if (j != NULL) {
         *at = j->next;
         h->pending_n--;
+        cut_blocked(h, txn, &released);
     }
     (void)pthread_mutex_unlock(&h->lock);
+    while (released != NULL) {
+        struct job *next = released->next;
+        held_run_again(released);
+        released = next;
+    }
     return j;
 }
 
@@ -124,7 +177,16 @@ void held_expire(struct boundary *b, uint64_t mono_us)
     (void)pthread_mutex_lock(&h->lock);
     cut_overdue(&h->parked, &h->parked_n, mono_us, &overdue);
     cut_overdue(&h->pending, &h->pending_n, mono_us, &overdue);
+    cut_overdue(&h->blocked, &h->blocked_n, mono_us, &overdue);
+    struct job *released = NULL;
+    for (struct job *j = overdue; j != NULL; j = j->next)
+        cut_blocked(h, &j->txn_id, &released);
     (void)pthread_mutex_unlock(&h->lock);
+    while (released != NULL) {
+        struct job *next = released->next;
+        held_run_again(released);
+        released = next;
+    }
     while (overdue != NULL) {
         struct job *j = overdue;
         overdue = j->next;
@@ -153,6 +215,8 @@ void held_free(struct boundary *b)
 {
     list_free(b->held.parked);
     list_free(b->held.pending);
+    list_free(b->held.blocked);
+    b->held.blocked = NULL;
     b->held.parked = NULL;
     b->held.pending = NULL;
 }

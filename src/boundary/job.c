@@ -148,6 +148,7 @@ void job_end(struct job *j)
         secret_buf_done(&j->make->secret_private);
         free(j->make);
     }
+    free(j->rids);
     wiped_free(j->result, j->result_n);
     wiped_free(j->owned, j->payload.n);
     if (j->on_heap)

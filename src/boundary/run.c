@@ -203,6 +203,25 @@ static hsm_err keep_result(struct worker *w, struct job *h)
     return HSM_OK;
 }
 
+/* Which records the finished transaction changes. */
+static hsm_err note_records(const struct txn *t, struct job *h)
+{
+    struct bytes ops = bytes_of(t->w.p + t->ops + 4, 0), item;
+    struct rd r = rd_of(bytes_of(t->w.p + t->ops, t->w.n - t->ops));
+    struct wire_txn_op op;
+    TRY(rd_lv(&r, r.n, &ops));
+    free(h->rids);
+    h->rid_n = 0;
+    h->rids = (uint8_t *)malloc((size_t)t->n * RID_LEN);
+    if (h->rids == NULL)
+        return HSM_E_NOMEM;
+    while (h->rid_n < t->n && wire_list_next(&ops, &item)) {
+        TRY(wire_txn_op_decode(item, &op));
+        memcpy(h->rids + h->rid_n++ * RID_LEN, op.rid.p, RID_LEN);
+    }
+    return HSM_OK;
+}
+
 /* The answer waits until the transaction was applied. */
 static void propose(struct worker *w, struct job *j)
 {
@@ -217,13 +236,17 @@ static void propose(struct worker *w, struct job *j)
     if (err == HSM_OK)
         err = keep_result(w, h);
     if (err == HSM_OK)
+        err = note_records(&w->txn, h);
+    const struct uuid id = w->txn.id;
+    if (err == HSM_OK)
         err = held_pend(h);
+    if (err == HSM_E_AGAIN)
+        return; /* behind another transaction of ours */
     if (err != HSM_OK) {
         job_finish(w, h, err, false);
         return;
     }
     /* From here on the control thread may finish it at any time. */
-    const struct uuid id = w->txn.id;
     if (!control_send(w->b, CTL_PROPOSE, 0, payload) && (h = held_take(w->b, &id)) != NULL)
         job_finish(w, h, HSM_E_UNAVAILABLE, false);
 }
