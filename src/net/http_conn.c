@@ -383,6 +383,14 @@ static void conn_interest(struct conn *c)
         conn_close(c, false);
 }
 
+void http_exchange_last(struct http_exchange *x)
+{
+    struct conn *c = (struct conn *)x;
+
+    HSM_ASSERT(x->open);
+    c->closing = true;
+}
+
 void http_respond(struct http_exchange *x, unsigned status, struct bytes headers, struct bytes body,
                   bool secret)
 {

@@ -217,8 +217,10 @@ static void test_from_door(void **state)
             assert_true(kit_ask(&c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
             assert_int_equal(c.status, 200);
         }
+        unsigned lost = atomic_load(&t.doors_lost);
         close(pair[0]);
         kit_sleep(30);
+        assert_int_equal(atomic_load(&t.doors_lost), lost + (types[i] == SOCK_SEQPACKET));
         assert_true(kit_ask(&c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")); /* it stays */
     }
 }

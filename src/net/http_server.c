@@ -27,11 +27,7 @@ static void server_release(struct http_server *s)
 {
     for (struct conn *c = s->conns; c != NULL; c = c->next)
         c->s = NULL; /* unanswered exchanges live on without a server */
-    while (s->feeds != NULL) {
-        struct feed *f = s->feeds;
-        s->feeds = f->next;
-        free(f);
-    }
+    HSM_ASSERT(s->feeds == NULL); /* each was closed, and counted as a handle */
     SSL_CTX_free(s->tls);
     free(s);
 }
@@ -244,12 +240,26 @@ static void feed_pause(struct feed *f, unsigned ms)
     server_timer_start(f->s);
 }
 
+/* Doors come and go for as long as the server runs: nothing of a lost one stays. */
+static void on_feed_closed(uv_handle_t *h)
+{
+    struct http_server *s = h->data;
+    struct feed *f = (struct feed *)((char *)h - offsetof(struct feed, poll));
+    struct feed **at = &s->feeds;
+
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    free(f);
+    server_handle_closed(s);
+}
+
 static void feed_close(struct feed *f)
 {
     if (f->closed)
         return;
     f->closed = true;
-    uv_close((uv_handle_t *)&f->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&f->poll, on_feed_closed);
     close(f->fd);
     f->fd = -1;
 }

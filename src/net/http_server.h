@@ -96,6 +96,8 @@ struct http_server_stats http_server_stats(const struct http_server *s);
  * sending. */
 void http_respond(struct http_exchange *x, unsigned status, struct bytes headers, struct bytes body,
                   bool secret);
+/* Before http_respond(): the answer says "Connection: close" and the connection ends with it. */
+void http_exchange_last(struct http_exchange *x);
 /* The request given with x, and a place for the owner. */
 const struct http_request *http_exchange_request(const struct http_exchange *x);
 void http_exchange_set_user(struct http_exchange *x, void *user);

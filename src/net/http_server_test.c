@@ -44,6 +44,11 @@ static void test_close_and_http10(void **state)
     assert_true(kit_at_end(&c));
     kit_close(&c);
     kit_open(&c, t.port);
+    assert_true(kit_ask(&c, "GET /last HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(kit_has(&c, "Connection: close\r\n") && body_is("bye"));
+    assert_true(kit_at_end(&c));
+    kit_close(&c);
+    kit_open(&c, t.port);
     assert_true(kit_ask(&c, "GET / HTTP/1.0\r\nHost: h\r\n\r\n"));
     assert_true(kit_has(&c, "Connection: close\r\n"));
     assert_true(kit_at_end(&c));

@@ -22,7 +22,7 @@ static struct {
     SSL_CTX *tls;
     uint16_t port, port6;
     struct http_exchange *held;
-    atomic_uint requests, batches, held_n, gone;
+    atomic_uint requests, batches, held_n, gone, doors_lost;
     atomic_uint drained;
 } t;
 
@@ -76,6 +76,9 @@ static inline void on_request(void *ctx, struct http_exchange *x, const struct h
         atomic_fetch_add(&t.held_n, 1);
     } else if (target_is(rq, "/big")) {
         http_respond(x, 200, bytes_str(""), bytes_of(big, sizeof(big)), true);
+    } else if (target_is(rq, "/last")) {
+        http_exchange_last(x);
+        http_respond(x, 421, bytes_str(""), bytes_str("bye"), false);
     } else if (target_is(rq, "/none")) {
         http_respond(x, 204, bytes_str(""), bytes_str("dropped"), false);
     } else if (target_is(rq, "/ip")) {
@@ -101,6 +104,12 @@ static inline void on_refused(void *ctx, hsm_err err, const char *ip, struct wr 
     wr_str(out, hsm_err_name(err));
 }
 
+static inline void on_door_lost(void *ctx)
+{
+    (void)ctx;
+    atomic_fetch_add(&t.doors_lost, 1);
+}
+
 static inline void on_batch(void *ctx)
 {
     (void)ctx;
@@ -123,6 +132,7 @@ static inline void server_up(void *arg)
         .request = on_request,
         .refused = on_refused,
         .batch_end = on_batch,
+        .door_closed = on_door_lost,
     };
     (void)arg;
     HSM_ASSERT(http_server_new(&t.k.loop, &cfg, &h, &t.s) == HSM_OK);
