@@ -494,6 +494,15 @@ def test_token_for_another_service(own):
             check_challenge(own, r, claims=True)
 
 
+def test_token_of_another_pool(own, pool):
+    """Two pools share nothing: good tokens of one are unknown signatures to the other."""
+    for a, b in ((own, pool), (pool, own)):
+        r = b.call("GET", "/keys", token=a.token())
+        assert r.status_code == 401 and b.error(r)[0] == "Unauthorized"
+        assert a.call("GET", "/keys").status_code == 200
+    assert own.env["KEYHOLD_TENANT"] != pool.env["KEYHOLD_TENANT"]
+
+
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x", "Bearerx.y.z", "x"])
 def test_no_token(own, authorization):
     """Every request gets the same challenge, whatever is wrong with it besides."""

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""docs/PARITY.md against the code: every route has its row and the right status, every test that is named exists."""
+import itertools
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OPERATIONS = 60
+PROMISES = {"000": 59, "001": 62, "002": 57, "003": 55}
+bad = []
+
+
+def say(text):
+    bad.append(f"docs/PARITY.md: {text}")
+
+
+def tests():
+    """{file stem: names of its test functions}"""
+    found = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        found.setdefault(path.stem, set()).update(re.findall(r"^def (test_\w+)\(", path.read_text(), re.M))
+    for path in (ROOT / "src").rglob("*_test.c"):
+        found.setdefault(path.stem, set()).update(re.findall(r"^static void (\w+)\(void \*\*", path.read_text(), re.M))
+    return found
+
+
+def routes():
+    """{(method, path): implemented} of the gateway's table."""
+    text = (ROOT / "src/gateway/route.c").read_text()
+    table = text[text.index("static const struct entry table[]"):]
+    table = table[:table.index("\n};")]
+    auth = re.search(r'#define AUTH_PATH "([^"]+)"', text)[1]
+    found = {}
+    for path in re.findall(r'CRYPTO\("(\w+)", OP_\w+\)', table):
+        for version in ("", "/{v}"):
+            found["POST", f"/keys/{{n}}{version}/{path}"] = True
+    for method, path in re.findall(r'\{\s*HTTP1_(\w+), OP_\w+, "([^"]+)", NULL\s*\}', table):
+        found[method, "/" + path] = True
+    for method, path in re.findall(r'MISSING\(HTTP1_(\w+), "([^"]+)", "[^"]+"\)', table):
+        found[method, "/" + path] = False
+    roles = text[text.index("#define ROLES(scope)"):text.index("static const struct entry table[]")]
+    for scope in re.findall(r'ROLES\("([^"]*)"\)', table):
+        for method, tail in re.findall(r'HTTP1_(\w+), OP_\w+, scope AUTH_PATH "([^"]+)"', roles):
+            found[method, f"/{scope}{auth}{tail}"] = True
+    lines = len(re.findall(r"^    \S", table, re.M))
+    if lines != len(re.findall(r"CRYPTO\(|MISSING\(|ROLES\(|\{\s*HTTP1_", table)):
+        bad.append("src/gateway/route.c: an entry of the table is not understood by this script")
+    return found
+
+
+def spellings(request):
+    """`GET /keys/{n}[/{v}]` and `{scope}` stand for several paths."""
+    method, path = request.split(" ", 1)
+    scopes = ["", "/keys", "/keys/{n}"] if path.startswith("{scope}") else [None]
+    parts = re.split(r"\[([^\]]*)\]", path)
+    choices = [[p] if i % 2 == 0 else ["", p] for i, p in enumerate(parts)]
+    for combined in map("".join, itertools.product(*choices)):
+        for s in scopes:
+            yield method, (combined if s is None else s + combined.removeprefix("{scope}")).lower()
+
+
+def rows(text, heading, columns):
+    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    if section is None:
+        say(f"no section '{heading}'")
+        return []
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in section[1].splitlines() if line.startswith("|")]
+    for c in cells:
+        if len(c) != columns:
+            say(f"'{heading}': {len(c)} instead of {columns} columns: {' | '.join(c)[:60]}")
+    return [c for c in cells[2:] if len(c) == columns]
+
+
+def check_tests(where, status, cell, known):
+    named = re.findall(r"`(\w+)::(\w+)`", cell)
+    for file, name in named:
+        if name not in known.get(file, ()):
+            say(f"{where}: test {file}::{name} does not exist")
+    if status == "done" and not named:
+        say(f"{where}: done, but no test is named")
+    if status in ("missing", "n/a") and named:
+        say(f"{where}: {status}, but a test is named")
+
+
+def check_operations(text, known):
+    table = rows(text, "Operations", 6)
+    if [r[0] for r in table] != [str(i + 1) for i in range(OPERATIONS)]:
+        say(f"the operations are not numbered 1 to {OPERATIONS}")
+    there = routes()
+    seen = {}
+    for number, _, request, status, test, _ in table:
+        where = f"operation {number}"
+        if status not in ("done", "partial", "missing"):
+            say(f"{where}: status '{status}'")
+        check_tests(where, status, test, known)
+        if status == "partial" and "::" not in test:
+            say(f"{where}: partial, but no test is named")
+        for r in re.findall(r"`([^`]+)`", request):
+            for key in spellings(r):
+                if key in seen:
+                    say(f"{where}: {' '.join(key)} is in row {seen[key]} already")
+                seen[key] = number
+                if key not in there:
+                    say(f"{where}: the gateway does not know {' '.join(key)}")
+                elif there[key] != (status != "missing"):
+                    say(f"{where}: {' '.join(key)} is {'answered' if there[key] else 'answered with 501'}, the row says {status}")
+    for key in there.keys() - seen.keys():
+        say(f"no row for {' '.join(key)}")
+    return len(there)
+
+
+def check_promises(text, known):
+    seen = []
+    for ids, _, status, test, _ in rows(text, "Promises", 5):
+        if status not in ("done", "partial", "missing", "n/a"):
+            say(f"promises {ids}: status '{status}'")
+        check_tests(f"promises {ids}", status, test, known)
+        source = None
+        for part in ids.split(", "):
+            m = re.fullmatch(r"(?:(\d{3})-)?(\d\d)(?:…(\d\d))?", part)
+            if m is None or (m[1] or source) is None:
+                say(f"promises: '{part}' is no row id")
+                continue
+            source = m[1] or source
+            seen += [f"{source}-{i:02}" for i in range(int(m[2]), int(m[3] or m[2]) + 1)]
+    every = [f"{s}-{i:02}" for s, n in PROMISES.items() for i in range(1, n + 1)]
+    for i in sorted(set(every) - set(seen)):
+        say(f"promise {i} has no row")
+    for i in sorted({i for i in seen if seen.count(i) > 1} | (set(seen) - set(every))):
+        say(f"promise {i} is in several rows or does not exist")
+
+
+def main():
+    text = (ROOT / "docs/PARITY.md").read_text()
+    known = tests()
+    n = check_operations(text, known)
+    check_promises(text, known)
+    for file, name in re.findall(r"`(\w+)::(\w+)`", text):
+        if name not in known.get(file, ()):
+            say(f"test {file}::{name} does not exist")
+    print("\n".join(dict.fromkeys(bad)) if bad else f"parity ok: {n} routes, {OPERATIONS} operations, "
+          f"{sum(PROMISES.values())} promises")
+    return 1 if bad else 0
+
+
+sys.exit(main())
