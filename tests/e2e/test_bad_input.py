@@ -494,6 +494,19 @@ def test_token_for_another_service(own):
             check_challenge(own, r, claims=True)
 
 
+def test_refusals_are_in_the_audit_log(own):
+    """With the caller when the token is good, with the fault of the token when it is not."""
+    def last():
+        return json.loads(own.cli("audit", "tail", "-n", "1", "-o", "json").stdout)
+    for token, status, known in ((own.token(), 400, True), ("junk", 401, False), ("", 401, False)):
+        r = own.call("POST", "/keys/new/create", [], token=token)
+        record = last()
+        assert r.status_code == record["httpStatusCode"] == status
+        assert record["correlationId"] == r.headers["x-ms-request-id"]
+        assert (own.env["KEYHOLD_ADMIN_OID"] in str(record.get("identity"))) == known
+        assert record["operationName"] == ("Authentication" if token == "" else "KeyCreate")
+
+
 def test_token_of_another_pool(own, pool):
     """Two pools share nothing: good tokens of one are unknown signatures to the other."""
     for a, b in ((own, pool), (pool, own)):
