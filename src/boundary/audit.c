@@ -73,7 +73,7 @@ void audit_set_pool(struct audit *a, const struct pool_info *pool)
         upper[i] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     }
     struct wr w = wr_of(a->constant, sizeof a->constant);
-    struct json_wr j = { .w = &w, .need_comma = true };
+    struct json_wr j = {.w = &w, .need_comma = true};
     put_member(&j, "category", "AuditEvent");
     put_member(&j, "TenantId", pool->tenant);
     put_member(&j, "resourceId", upper);
@@ -129,8 +129,8 @@ static void put_caller(struct json_wr *j, const struct request *rq)
     uuid_format(&c->activity, activity);
     json_name(j, "callerIpAddress");
     json_put_bytes(j, c->client_ip);
-    put_member(j, "identity", rq->who != NULL && rq->who->audit_json != NULL ? rq->who->audit_json
-                                                                              : "{}");
+    put_member(j, "identity",
+               rq->who != NULL && rq->who->audit_json != NULL ? rq->who->audit_json : "{}");
     json_name(j, "clientInfo");
     json_put_bytes(j, c->user_agent);
     put_member(j, "correlationId", activity);
@@ -186,7 +186,7 @@ static void append_locked(struct audit *a, struct bytes text)
     char hex[2 * 32 + 1];
     chain_hash(a, text, seq, hash);
     struct wr w = wr_of(a->line, sizeof a->line);
-    struct json_wr j = { .w = &w, .need_comma = true };
+    struct json_wr j = {.w = &w, .need_comma = true};
     if (text.p == a->line)
         w.n = text.n; /* a checkpoint is rendered in place */
     else
@@ -226,8 +226,7 @@ static void sign_position(struct audit *a, uint8_t raw[64])
     HSM_ASSERT(ok);
 }
 
-static void put_position(struct json_wr *j, const char *name, uint64_t seq,
-                         const uint8_t hash[32])
+static void put_position(struct json_wr *j, const char *name, uint64_t seq, const uint8_t hash[32])
 {
     char hex[2 * 32 + 1];
     hex_encode(hex, hash, 32);
@@ -279,11 +278,11 @@ static void checkpoint_locked(struct audit *a, const char *reason, bool start,
     append_locked(a, wr_view(&w));
 }
 
-bool audit_resume(struct audit *a, const struct audit_position *file,
-                  const struct audit_mark *mark)
+bool audit_resume(struct audit *a, const struct audit_position *file, const struct audit_mark *mark)
 {
-    bool gap = mark->present && (file->seq < mark->seq ||
-                                 (file->seq == mark->seq && memcmp(file->hash, mark->hash, 32) != 0));
+    bool gap =
+        mark->present && (file->seq < mark->seq ||
+                          (file->seq == mark->seq && memcmp(file->hash, mark->hash, 32) != 0));
     (void)pthread_mutex_lock(&a->lock);
     a->at = *file;
     checkpoint_locked(a, "start", true, gap ? mark : NULL);

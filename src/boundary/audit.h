@@ -2,8 +2,8 @@
  * go to the gateway over the audit ring before the answer does; it only writes them down. The form
  * and how to verify it is described in docs/boundary.md. Thread-safe.
  *
- * A line is  TEXT ,"chain":{"seq":N,"prev":"HEX","hash":"HEX"}}  where TEXT is a JSON object without
- * its closing brace and hash = SHA-256(prev || seq as 8 bytes big-endian || TEXT). */
+ * A line is  TEXT ,"chain":{"seq":N,"prev":"HEX","hash":"HEX"}}  where TEXT is a JSON object
+ * without its closing brace and hash = SHA-256(prev || seq as 8 bytes big-endian || TEXT). */
 #ifndef BOUNDARY_AUDIT_H
 #define BOUNDARY_AUDIT_H
 
@@ -19,7 +19,7 @@
 
 #define AUDIT_LINE_MAX  40960u /* without the chain member */
 #define AUDIT_CHAIN_MAX 256u
-#define AUDIT_BATCH     1000u  /* lines after which a checkpoint is due */
+#define AUDIT_BATCH     1000u /* lines after which a checkpoint is due */
 
 struct audit_position {
     uint64_t seq;
@@ -31,15 +31,15 @@ typedef void (*audit_sink)(void *ctx, struct bytes line);
 
 struct audit {
     pthread_mutex_t lock;
-    struct audit_position at;   /* last line */
-    uint64_t requests;          /* lines since the last checkpoint that were no checkpoints */
+    struct audit_position at; /* last line */
+    uint64_t requests;        /* lines since the last checkpoint that were no checkpoints */
     EVP_PKEY *key;
     EVP_MD *sha256;
     EVP_MD_CTX *md;
-    uint8_t spki[256];          /* public key, DER */
+    uint8_t spki[256]; /* public key, DER */
     size_t spki_n;
     char pool_id[UUID_TEXT_LEN + 1];
-    char constant[8192];        /* members that every line has, rendered */
+    char constant[8192]; /* members that every line has, rendered */
     size_t constant_n;
     char properties[256];
     size_t properties_n;
@@ -63,10 +63,10 @@ bool audit_resume(struct audit *a, const struct audit_position *file,
 void audit_gap(struct audit *a, const struct audit_mark *mark);
 
 struct audit_event {
-    const struct request *rq;     /* caller, who, detail, audit_note */
+    const struct request *rq; /* caller, who, detail, audit_note */
     const char *operation;
-    unsigned err;                 /* hsm_err */
-    unsigned status;              /* HTTP */
+    unsigned err;    /* hsm_err */
+    unsigned status; /* HTTP */
     uint64_t duration_ms;
 };
 /* Render into buf[cap] without the chain; at most AUDIT_LINE_MAX. */

@@ -32,9 +32,11 @@ static bool line_parse(struct bytes whole, struct line *ret, struct json_doc *d)
         hex_decode(ret->hash, 32, b) != HSM_OK)
         return false;
     const uint8_t *at = NULL;
-    for (const uint8_t *p = whole.p; (p = memmem(p, (size_t)(whole.p + whole.n - p), mark,
-                                                 sizeof mark - 1)) != NULL; p++)
+    for (const uint8_t *p = whole.p;
+         (p = memmem(p, (size_t)(whole.p + whole.n - p), mark, sizeof mark - 1)) != NULL; p++)
         at = p;
+    if (at == NULL)
+        return false;
     ret->whole = whole;
     ret->text = bytes_of(whole.p, (size_t)(at - whole.p));
     ret->seq = (uint64_t)seq;
@@ -71,8 +73,8 @@ struct verdict {
 
 static struct verdict verify(const char *text, size_t n, struct bytes spki)
 {
-    struct verdict v = { .ok = true };
-    uint8_t prev[32] = { 0 };
+    struct verdict v = {.ok = true};
+    uint8_t prev[32] = {0};
     uint64_t seq = 0;
     for (const char *p = text, *end = text + n; p < end && v.ok;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
@@ -118,8 +120,7 @@ static void some_lines(struct rig *r)
     rig_serve(r);
     assert_int_equal(rig_activate(r), HSM_OK);
     rig_make_crypto_user(r);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("k"),
-                              .kty = KTY_OCT),
+    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("k"), .kty = KTY_OCT),
                      HSM_OK);
     assert_int_equal(RIG_CALL(r, OP_WRAP, crypto, .name = bytes_str("k"), .alg = ALG_A256KW,
                               .value = bytes_str("very secret text")),
@@ -205,11 +206,14 @@ static void refusals(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    static const struct { uint16_t op, err, status; const char *name, *signature; } cases[] = {
-        { OP_KEY_GET, HSM_E_TOKEN_MISSING, 401, "Authentication", "Unauthorized" },
-        { OP_SIGN, HSM_E_MALFORMED, 400, "KeySign", "BadParameter" },
-        { 0, HSM_E_NOT_FOUND, 404, "Unknown", "NotFound" },
-        { 9999, 60000, 500, "Unknown", "InternalServerError" },
+    static const struct {
+        uint16_t op, err, status;
+        const char *name, *signature;
+    } cases[] = {
+        {OP_KEY_GET, HSM_E_TOKEN_MISSING, 401, "Authentication", "Unauthorized"},
+        {OP_SIGN, HSM_E_MALFORMED, 400, "KeySign", "BadParameter"},
+        {0, HSM_E_NOT_FOUND, 404, "Unknown", "NotFound"},
+        {9999, 60000, 500, "Unknown", "InternalServerError"},
     };
     rig_init(r);
     rig_start(r, true);
@@ -218,8 +222,8 @@ static void refusals(void **state)
         uint8_t body[16];
         char status[8];
         struct wr w = wr_of(body, sizeof body);
-        const struct wire_refused m = { .op = cases[i].op, .err = cases[i].err,
-                                        .status = cases[i].status };
+        const struct wire_refused m = {
+            .op = cases[i].op, .err = cases[i].err, .status = cases[i].status};
         wire_refused_put(&w, &m);
         assert_int_equal(rig_call(r, OP_REFUSED, bytes_of(NULL, 0), wr_view(&w)), HSM_OK);
         struct json_doc d = last_record(r);
@@ -242,12 +246,15 @@ static void hostile_envelope(void **state)
         junk[i] = (uint8_t)(i * 37);
     some_lines(r);
     const struct wire_caller c = {
-        .token = bytes_of(junk, 2000), .host = bytes_of(junk, 255), .client_ip = bytes_of(junk, 64),
-        .user_agent = bytes_of(junk, 512), .uri = bytes_of(junk, 2048),
+        .token = bytes_of(junk, 2000),
+        .host = bytes_of(junk, 255),
+        .client_ip = bytes_of(junk, 64),
+        .user_agent = bytes_of(junk, 512),
+        .uri = bytes_of(junk, 2048),
         .api_version = bytes_of(junk, 32),
     };
     struct wr w = wr_of(payload, sizeof payload), bw = wr_of(body, sizeof body);
-    const struct wire_key_name m = { .name = bytes_str("x") };
+    const struct wire_key_name m = {.name = bytes_str("x")};
     wire_key_name_put(&bw, &m);
     wire_caller_put(&w, &c);
     wr_bytes(&w, body, bw.n);
@@ -371,9 +378,9 @@ static void checkpoints_come(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(members),         cmocka_unit_test(refusals),
+        cmocka_unit_test(members),          cmocka_unit_test(refusals),
         cmocka_unit_test(hostile_envelope), cmocka_unit_test(tampering_shows),
-        cmocka_unit_test(removed_tail),    cmocka_unit_test(other_file),
+        cmocka_unit_test(removed_tail),     cmocka_unit_test(other_file),
         cmocka_unit_test(checkpoints_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

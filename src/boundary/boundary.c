@@ -52,7 +52,7 @@ void boundary_wake_control(struct boundary *b)
 static void audit_to_ring(void *ctx, struct bytes line)
 {
     struct boundary *b = (struct boundary *)ctx;
-    const struct ring_frame f = { .type = WIRE_TYPE_NONE, .payload = line };
+    const struct ring_frame f = {.type = WIRE_TYPE_NONE, .payload = line};
     (void)ring_put(b, b->rings.audit, &f);
 }
 

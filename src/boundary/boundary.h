@@ -11,7 +11,7 @@
 
 /* Exit codes, all but the first two after a line in the log. */
 enum boundary_exit {
-    EXIT_QUIESCED = 0,   /* asked to stop */
+    EXIT_QUIESCED = 0, /* asked to stop */
     EXIT_USAGE = 64,
     EXIT_SETUP = 65,     /* seal file, pool.json, rings, memory */
     EXIT_SANDBOX = 66,   /* a part of the sandbox is not available */
@@ -33,13 +33,14 @@ enum phase {
 #define SLOW_THREADS_MAX 16u
 #define SLOW_QUEUE_MAX   256u
 #define HELD_MAX         1024u
+#define PARKED_BYTES_MAX (32u << 20) /* of requests that wait for issuer keys */
 
 /* Jobs that wait for something of the control thread. */
 struct held {
     pthread_mutex_t lock;
-    struct job *parked;       /* for issuer keys */
-    struct job *pending;      /* for their transaction */
-    struct job *blocked;      /* for somebody else's, then to be run again */
+    struct job *parked;  /* for issuer keys */
+    struct job *pending; /* for their transaction */
+    struct job *blocked; /* for somebody else's, then to be run again */
     size_t parked_n, pending_n, blocked_n;
     uint64_t keys_generation; /* counts keys_changed() */
 };
@@ -47,8 +48,8 @@ struct held {
 struct boundary {
     struct ring_set rings;
     struct roots roots;
-    bool fresh;                 /* the root secrets are of this start */
-    struct pool_init init;      /* pool.json */
+    bool fresh;            /* the root secrets are of this start */
+    struct pool_init init; /* pool.json */
     struct sealer *sealer;
     struct state *state;
     struct roles *roles;
@@ -66,11 +67,11 @@ struct boundary {
     unsigned slow_n;
     struct job_queue slow_queue;
     struct held held;
-    int control_event;           /* wakes the control thread for a tick */
+    int control_event; /* wakes the control thread for a tick */
 
     pthread_t thread[RING_LANES_MAX + SLOW_THREADS_MAX];
     unsigned thread_n;
-    pthread_mutex_t gate_lock;   /* threads wait until the sandbox is closed */
+    pthread_mutex_t gate_lock; /* threads wait until the sandbox is closed */
     pthread_cond_t gate_changed;
     bool gate_open;
     unsigned gate_waiting;
@@ -78,27 +79,27 @@ struct boundary {
 
     /* control thread's timers, monotonic microseconds */
     uint64_t next_checkpoint_us, next_mark_us, next_purge_us, next_genesis_us;
-    uint64_t quiesce_us;         /* deadline of an orderly stop; 0: none */
+    uint64_t quiesce_us; /* deadline of an orderly stop; 0: none */
     uint64_t quiesce_id;
     uint64_t marked_seq;
     bool genesis_pending;
     bool tick_soon;
 
     atomic_bool stop;
-    atomic_int ended;            /* exit code + 1 once the end was decided */
+    atomic_int ended; /* exit code + 1 once the end was decided */
     /* The program logs the text and exits, tests note it. */
     void (*on_end)(struct boundary *b, int code, const char *text);
 };
 
 struct boundary_config {
-    const struct roots *roots;  /* taken over */
+    const struct roots *roots; /* taken over */
     bool fresh;
-    struct pool_init *init;     /* taken over */
-    struct ring_set rings;      /* taken over */
-    const int *cpu;             /* per lane, cpu_n of them */
+    struct pool_init *init; /* taken over */
+    struct ring_set rings;  /* taken over */
+    const int *cpu;         /* per lane, cpu_n of them */
     unsigned cpu_n;
-    unsigned slow_threads;      /* 0: half of the processors, at least 1 */
-    size_t cache_bytes;         /* opened keys; 0: half of the secret memory */
+    unsigned slow_threads; /* 0: half of the processors, at least 1 */
+    size_t cache_bytes;    /* opened keys; 0: half of the secret memory */
 };
 /* Everything but threads. */
 HSM_MUST_USE hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret);
@@ -145,15 +146,16 @@ bool control_send(struct boundary *b, unsigned type, uint64_t id, struct bytes p
 
 /* ---- held.c ---- */
 /* Let j (on the heap) wait for issuer keys. generation: of the keys before its token was looked at;
- * false when they changed meanwhile: run it again at once. */
-bool held_park(struct job *j, uint64_t generation);
+ * HSM_E_AGAIN when they changed meanwhile: run it again at once. HSM_E_THROTTLED: too many wait, or
+ * too many bytes; whoever sends these has shown no good token. */
+HSM_MUST_USE hsm_err held_park(struct job *j, uint64_t generation);
 uint64_t held_generation(struct boundary *b);
 void held_keys_changed(struct boundary *b);
 /* Give a job back to the worker of its lane. Control thread. */
 void held_run_again(struct job *j);
 /* Register j (on the heap) as waiting for its transaction. HSM_E_AGAIN: another one under way
- * changes the same record; j now waits for that and will be run again. Without this, many writers of
- * one key would mostly lose races against each other. HSM_E_THROTTLED: too many wait. */
+ * changes the same record; j now waits for that and will be run again. Without this, many writers
+ * of one key would mostly lose races against each other. HSM_E_THROTTLED: too many wait. */
 HSM_MUST_USE hsm_err held_pend(struct job *j);
 /* The waiting job of that transaction, taken out; NULL: none of ours. */
 struct job *held_take(struct boundary *b, const struct uuid *txn);

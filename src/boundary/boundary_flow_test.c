@@ -51,9 +51,9 @@ static void activation(void **state)
     /* A second download is a fresh file, not a second activation. */
     assert_int_equal(rig_activate(r), HSM_OK);
     assert_int_equal(r->proposals, 2);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("K1"),
-                              .kty = KTY_OCT),
-                     HSM_E_DENIED);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("K1"), .kty = KTY_OCT),
+        HSM_E_DENIED);
     assert_string_equal(r->answer.detail,
                         "Not authorized to access Microsoft.KeyVault/managedHsm/keys/create on "
                         "/keys");
@@ -68,7 +68,7 @@ static void tokens(void **state)
     struct rig *r = &rig;
     uint8_t body[64];
     struct wr w = wr_of(body, sizeof body);
-    const struct wire_key_ref ref = { .name = bytes_str("k") };
+    const struct wire_key_ref ref = {.name = bytes_str("k")};
     wire_key_ref_put(&w, &ref);
     assert_int_equal(rig_call(r, OP_KEY_GET, bytes_str("no.token.atall"), wr_view(&w)),
                      HSM_E_TOKEN_MALFORMED);
@@ -82,7 +82,7 @@ static void tokens(void **state)
     assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("a/b")),
                      HSM_E_INVALID_KEY_ID);
     struct wr dw = wr_of(body, sizeof body);
-    const struct wire_sd_download sd = { .required = 2 };
+    const struct wire_sd_download sd = {.required = 2};
     wire_sd_download_put(&dw, &sd);
     assert_int_equal(rig_call(r, OP_SD_DOWNLOAD, rig_token_of(r, other, 60), wr_view(&dw)),
                      HSM_E_DENIED);
@@ -93,13 +93,18 @@ static void create_and_use(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    const struct { unsigned kty, crv, size, alg; size_t digest; } cases[] = {
-        { KTY_RSA, 0, 2048, ALG_PS256, 32 }, { KTY_RSA, 0, 3072, ALG_RS512, 64 },
-        { KTY_EC, CRV_P256, 0, ALG_ES256, 32 }, { KTY_EC, CRV_P521, 0, ALG_ES512, 64 },
+    const struct {
+        unsigned kty, crv, size, alg;
+        size_t digest;
+    } cases[] = {
+        {KTY_RSA, 0, 2048, ALG_PS256, 32},
+        {KTY_RSA, 0, 3072, ALG_RS512, 64},
+        {KTY_EC, CRV_P256, 0, ALG_ES256, 32},
+        {KTY_EC, CRV_P521, 0, ALG_ES512, 64},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[32];
-        uint8_t digest[64] = { 1, 2, 3 }, signature[600];
+        uint8_t digest[64] = {1, 2, 3}, signature[600];
         struct wire_crypto_result res;
         snprintf(name, sizeof name, "Key-%u", i);
         assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name),
@@ -120,8 +125,7 @@ static void create_and_use(void **state)
         memcpy(signature, res.value.p, n);
         for (unsigned good = 2; good-- > 0; signature[7] ^= 1) {
             assert_int_equal(RIG_CALL(r, OP_VERIFY, crypto, .name = bytes_str(name),
-                                      .alg = (uint8_t)cases[i].alg,
-                                      .value = bytes_of(signature, n),
+                                      .alg = (uint8_t)cases[i].alg, .value = bytes_of(signature, n),
                                       .digest = bytes_of(digest, cases[i].digest)),
                              HSM_OK);
             body = bytes_of(r->answer.body, r->answer.body_n);
@@ -141,13 +145,12 @@ static void wrap_round(void **state)
     uint8_t wrapped[64];
     struct wire_crypto_result res;
     const struct bytes secret = bytes_str("0123456789abcdef0123456789abcdef");
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("aes"),
-                              .kty = KTY_OCT),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("aes"), .kty = KTY_OCT), HSM_OK);
     assert_int_equal(answered_key(r).key_size, 0);
-    assert_int_equal(RIG_CALL(r, OP_WRAP, crypto, .name = bytes_str("AES"), .alg = ALG_A256KW,
-                              .value = secret),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_WRAP, crypto, .name = bytes_str("AES"), .alg = ALG_A256KW, .value = secret),
+        HSM_OK);
     assert_int_equal(wire_crypto_result_decode(bytes_of(r->answer.body, r->answer.body_n), &res),
                      HSM_OK);
     assert_int_equal(res.value.n, 40);
@@ -172,23 +175,21 @@ static void life_of_a_key(void **state)
     assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("Life")),
                      HSM_E_KEY_NOT_FOUND);
     assert_string_equal(r->answer.detail, "Key not found: https://" RIG_HOST "/keys/Life");
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("Life"),
-                              .kty = KTY_EC),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("Life"), .kty = KTY_EC), HSM_OK);
     struct wire_key k = answered_key(r);
     version_hex(&k.version, version);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("LIFE"),
-                              .kty = KTY_OCT),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("LIFE"), .kty = KTY_OCT), HSM_OK);
     assert_true(bytes_eq_str(answered_key(r).name, "Life"));
-    assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("life"),
-                              .version = bytes_str(version)),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("life"), .version = bytes_str(version)),
+        HSM_OK);
     assert_int_equal(answered_key(r).kty, KTY_EC);
     version[0] = version[0] == '0' ? '1' : '0';
-    assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("life"),
-                              .version = bytes_str(version)),
-                     HSM_E_KEY_NOT_FOUND);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("life"), .version = bytes_str(version)),
+        HSM_E_KEY_NOT_FOUND);
     snprintf(text, sizeof text, "Key not found: https://%s/keys/life/%s", RIG_HOST, version);
     assert_string_equal(r->answer.detail, text);
     assert_int_equal(RIG_CALL(r, OP_KEY_RECOVER, key_name, .name = bytes_str("life")),
@@ -200,9 +201,9 @@ static void life_of_a_key(void **state)
     assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("life")),
                      HSM_E_KEY_NOT_FOUND);
     assert_int_equal(RIG_CALL(r, OP_DELETED_GET, key_name, .name = bytes_str("life")), HSM_OK);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("life"),
-                              .kty = KTY_OCT),
-                     HSM_E_CONFLICT);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("life"), .kty = KTY_OCT),
+        HSM_E_CONFLICT);
     assert_string_equal(r->answer.detail,
                         "Key life is currently in a deleted but recoverable state, and its name "
                         "cannot be reused; in this state, the key can only be recovered or "
@@ -215,9 +216,8 @@ static void life_of_a_key(void **state)
     assert_int_equal(before - r->store->n, 3);
     assert_int_equal(RIG_CALL(r, OP_DELETED_GET, key_name, .name = bytes_str("life")),
                      HSM_E_KEY_NOT_FOUND);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("life"),
-                              .kty = KTY_OCT),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("life"), .kty = KTY_OCT), HSM_OK);
 }
 
 static void update(void **state)
@@ -229,25 +229,24 @@ static void update(void **state)
     for (unsigned i = 0; i < 16; i++) {
         char name[8];
         snprintf(name, sizeof name, "t%u", i);
-        const struct wire_tag t = { .name = bytes_str(name), .value = bytes_str("v") };
+        const struct wire_tag t = {.name = bytes_str(name), .value = bytes_str("v")};
         size_t at = wr_lv_open(&w);
         wire_tag_put(&w, &t);
         wr_lv_close(&w, at);
     }
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"),
-                              .kty = KTY_OCT, .tags = wr_view(&w)),
+    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"), .kty = KTY_OCT,
+                              .tags = wr_view(&w)),
                      HSM_E_BAD_PARAMETER);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"),
-                              .kty = KTY_OCT, .attr_set = ATTR_EXPORTABLE,
-                              .attr_flags = ATTR_EXPORTABLE),
+    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"), .kty = KTY_OCT,
+                              .attr_set = ATTR_EXPORTABLE, .attr_flags = ATTR_EXPORTABLE),
                      HSM_E_BAD_PARAMETER);
     assert_string_equal(r->answer.detail, "Exportable keys must have release policy");
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"),
-                              .kty = KTY_OCT, .release_policy = bytes_str("{}")),
+    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"), .kty = KTY_OCT,
+                              .release_policy = bytes_str("{}")),
                      HSM_E_BAD_PARAMETER);
     assert_string_equal(r->answer.detail, "Non-exportable keys must not have release policy");
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"),
-                              .kty = KTY_OCT, .attr_set = ATTR_EXP, .exp = 5000000000u),
+    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("u"), .kty = KTY_OCT,
+                              .attr_set = ATTR_EXP, .exp = 5000000000u),
                      HSM_OK);
     assert_int_equal(RIG_CALL(r, OP_KEY_UPDATE, key_update, .name = bytes_str("u"),
                               .attr_set = ATTR_EXPORTABLE | ATTR_ENABLED, .attr_flags = 0,
@@ -304,12 +303,12 @@ static void lists(void **state)
     (void)state;
     struct rig *r = &rig;
     char order[200] = "";
-    const char *names[] = { "zz-1", "Mm-1", "AA-1", "mm-2", "aa-2", "Zz-2", "aa-1" };
+    const char *names[] = {"zz-1", "Mm-1", "AA-1", "mm-2", "aa-2", "Zz-2", "aa-1"};
     unsigned before = walk(r, OP_KEY_LIST, "", 3, NULL);
     for (unsigned i = 0; i < 7; i++)
-        assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(names[i]),
-                                  .kty = KTY_OCT),
-                         HSM_OK);
+        assert_int_equal(
+            RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(names[i]), .kty = KTY_OCT),
+            HSM_OK);
     for (unsigned max = 1; max <= 25; max += 4)
         assert_int_equal(walk(r, OP_KEY_LIST, "", max, NULL), before + 6);
     (void)walk(r, OP_KEY_LIST, "", 2, order);
@@ -322,14 +321,14 @@ static void lists(void **state)
     assert_int_equal(RIG_CALL(r, OP_KEY_DELETE, key_name, .name = bytes_str("mm-2")), HSM_OK);
     assert_int_equal(walk(r, OP_DELETED_LIST, "", 25, NULL), 1);
     assert_int_equal(walk(r, OP_KEY_LIST, "", 25, NULL), before + 5);
-    const char *bad[] = { "!!!!", "A", "YS9i", "////" };
+    const char *bad[] = {"!!!!", "A", "YS9i", "////"};
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(RIG_CALL(r, OP_KEY_LIST, list, .skip = bytes_str(bad[i])),
                          HSM_E_BAD_PARAMETER);
     assert_int_equal(RIG_CALL(r, OP_KEY_LIST, list, .max = 26), HSM_E_BAD_PARAMETER);
-    assert_int_equal(RIG_CALL(r, OP_KEY_VERSIONS, list, .name = bytes_str("aa-1"),
-                              .skip = bytes_str("YWE")),
-                     HSM_E_BAD_PARAMETER);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_VERSIONS, list, .name = bytes_str("aa-1"), .skip = bytes_str("YWE")),
+        HSM_E_BAD_PARAMETER);
 }
 
 /* A transaction as another partition's boundary would have made it: a version's nbf changes. */
@@ -361,8 +360,7 @@ static void foreign_update(struct rig *r, const char *name, uint64_t nbf)
 
 static uint64_t post_update(struct rig *r, uint64_t exp)
 {
-    const struct wire_key_update u = { .name = bytes_str("race"), .attr_set = ATTR_EXP,
-                                       .exp = exp };
+    const struct wire_key_update u = {.name = bytes_str("race"), .attr_set = ATTR_EXP, .exp = exp};
     uint8_t body[256];
     struct wr w = wr_of(body, sizeof body);
     wire_key_update_put(&w, &u);
@@ -376,9 +374,8 @@ static void lost_race(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("race"),
-                              .kty = KTY_OCT),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("race"), .kty = KTY_OCT), HSM_OK);
     r->on_txn = TXN_KEEP;
     uint64_t first = post_update(r, 11);
     foreign_update(r, "race", 22);
@@ -450,17 +447,19 @@ static void commit_fails(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    const struct { hsm_err given, seen; } cases[] = {
-        { HSM_E_DISK_FULL, HSM_E_DISK_FULL },
-        { HSM_E_UNAVAILABLE, HSM_E_UNAVAILABLE },
-        { HSM_E_IO, HSM_E_UNAVAILABLE },
+    const struct {
+        hsm_err given, seen;
+    } cases[] = {
+        {HSM_E_DISK_FULL, HSM_E_DISK_FULL},
+        {HSM_E_UNAVAILABLE, HSM_E_UNAVAILABLE},
+        {HSM_E_IO, HSM_E_UNAVAILABLE},
     };
     r->on_txn = TXN_FAIL;
     for (unsigned i = 0; i < 3; i++) {
         r->fail_with = cases[i].given;
-        assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("fails"),
-                                  .kty = KTY_OCT),
-                         cases[i].seen);
+        assert_int_equal(
+            RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("fails"), .kty = KTY_OCT),
+            cases[i].seen);
     }
     r->on_txn = TXN_COMMIT;
     assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("fails")),
@@ -471,9 +470,8 @@ static void restart(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("Stays"),
-                              .kty = KTY_EC),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("Stays"), .kty = KTY_EC), HSM_OK);
     struct uuid id = answered_key(r).version;
     rig_send(r, 0, CTL_QUIESCE, 3, bytes_of(NULL, 0));
     rig_settle(r);
@@ -487,7 +485,7 @@ static void restart(void **state)
     assert_null(strstr(r->audit, "\"gap\":true"));
     assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("stays")), HSM_OK);
     assert_memory_equal(answered_key(r).version.b, id.b, 16);
-    uint8_t digest[32] = { 5 };
+    uint8_t digest[32] = {5};
     assert_int_equal(RIG_CALL(r, OP_SIGN, crypto, .name = bytes_str("stays"), .alg = ALG_ES256,
                               .value = bytes_of(digest, 32)),
                      HSM_OK);
@@ -504,20 +502,20 @@ static void limits(void **state)
     (void)state;
     struct rig *r = &rig;
     for (unsigned i = 0; i < KEY_VERSIONS_MAX; i++)
-        assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("many"),
-                                  .kty = KTY_OCT),
-                         HSM_OK);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("many"),
-                              .kty = KTY_OCT),
-                     HSM_E_BAD_PARAMETER);
+        assert_int_equal(
+            RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("many"), .kty = KTY_OCT),
+            HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("many"), .kty = KTY_OCT),
+        HSM_E_BAD_PARAMETER);
     assert_int_equal(walk(r, OP_KEY_VERSIONS, "many", 25, NULL), KEY_VERSIONS_MAX);
     assert_int_equal(RIG_CALL(r, OP_KEY_DELETE, key_name, .name = bytes_str("many")), HSM_OK);
     /* 101 records in one transaction. */
     assert_int_equal(RIG_CALL(r, OP_KEY_PURGE, key_name, .name = bytes_str("many")), HSM_OK);
     r->b->state->pool.max_keys = (uint32_t)(r->b->state->active.n + r->b->state->deleted.n);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("one-more"),
-                              .kty = KTY_OCT),
-                     HSM_E_BAD_PARAMETER);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("one-more"), .kty = KTY_OCT),
+        HSM_E_BAD_PARAMETER);
     r->b->state->pool.max_keys = KEYS_MAX_DEFAULT;
 }
 
@@ -529,9 +527,9 @@ static void retention_ends(void **state)
     for (unsigned i = 0; i < 3; i++) {
         char name[16];
         snprintf(name, sizeof name, "old-%u", i);
-        assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name),
-                                  .kty = KTY_OCT),
-                         HSM_OK);
+        assert_int_equal(
+            RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name), .kty = KTY_OCT),
+            HSM_OK);
         assert_int_equal(RIG_CALL(r, OP_KEY_DELETE, key_name, .name = bytes_str(name)), HSM_OK);
     }
     uint64_t had = r->b->state->deleted.n;
@@ -558,10 +556,10 @@ static void waits_for_keys(void **state)
     rig_start(r, true);
     r->net.mode = SERVER_SILENT;
     rig_serve(r);
-    const struct wire_empty none = { 0 };
+    const struct wire_empty none = {0};
     (void)none;
-    uint64_t id = rig_post(r, 1, OP_SD_DOWNLOAD_STATUS, rig_token_of(r, RIG_ADMIN, 60),
-                           bytes_of(NULL, 0));
+    uint64_t id =
+        rig_post(r, 1, OP_SD_DOWNLOAD_STATUS, rig_token_of(r, RIG_ADMIN, 60), bytes_of(NULL, 0));
     rig_settle(r);
     assert_false(r->answer.there);
     assert_int_equal(r->b->held.parked_n, 1);
@@ -579,7 +577,7 @@ static void deadline(void **state)
     (void)state;
     struct rig *r = &rig;
     r->on_txn = TXN_KEEP;
-    const struct wire_key_create m = { .name = bytes_str("late"), .kty = KTY_OCT };
+    const struct wire_key_create m = {.name = bytes_str("late"), .kty = KTY_OCT};
     uint8_t body[256];
     struct wr w = wr_of(body, sizeof body);
     wire_key_create_put(&w, &m);
@@ -602,13 +600,13 @@ int main(void)
         cmocka_unit_test(waits_for_keys),
     };
     const struct CMUnitTest shared[] = {
-        cmocka_unit_test(tokens),       cmocka_unit_test(create_and_use),
-        cmocka_unit_test(wrap_round),   cmocka_unit_test(life_of_a_key),
-        cmocka_unit_test(update),       cmocka_unit_test(lists),
-        cmocka_unit_test(lost_race),    cmocka_unit_test(lost_every_race),
+        cmocka_unit_test(tokens),           cmocka_unit_test(create_and_use),
+        cmocka_unit_test(wrap_round),       cmocka_unit_test(life_of_a_key),
+        cmocka_unit_test(update),           cmocka_unit_test(lists),
+        cmocka_unit_test(lost_race),        cmocka_unit_test(lost_every_race),
         cmocka_unit_test(own_writers_wait), cmocka_unit_test(commit_fails),
-        cmocka_unit_test(restart),      cmocka_unit_test(deadline),
-        cmocka_unit_test(limits),       cmocka_unit_test(retention_ends),
+        cmocka_unit_test(restart),          cmocka_unit_test(deadline),
+        cmocka_unit_test(limits),           cmocka_unit_test(retention_ends),
     };
     int failed = cmocka_run_group_tests(alone, NULL, NULL);
     return failed + cmocka_run_group_tests(shared, start, stop);

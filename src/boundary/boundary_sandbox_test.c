@@ -21,7 +21,11 @@
 #define IS_SANITIZED 0
 #endif
 
-enum where { ORDINARY, OTHER_USER, IN_CHROOT };
+enum where {
+    ORDINARY,
+    OTHER_USER,
+    IN_CHROOT
+};
 
 static char dir[200];
 static struct rig rig;
@@ -31,10 +35,9 @@ static void enter(enum where w)
 {
     char root[250];
     snprintf(root, sizeof root, "%s/root", dir);
-    if (w == IN_CHROOT && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL,
-                                                              MS_REC | MS_PRIVATE, NULL) != 0 ||
-                           mount("/", root, NULL, MS_BIND, NULL) != 0 || chroot(root) != 0 ||
-                           chdir("/") != 0))
+    if (w == IN_CHROOT &&
+        (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+         mount("/", root, NULL, MS_BIND, NULL) != 0 || chroot(root) != 0 || chdir("/") != 0))
         _exit(99);
     if (w == OTHER_USER && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0))
         _exit(99);
@@ -80,7 +83,7 @@ static void join(struct rig *r)
 
 static void remove_seal(void)
 {
-    static const char *const names[] = { "seal", "seal.key" };
+    static const char *const names[] = {"seal", "seal.key"};
     char path[260];
     for (unsigned i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
@@ -132,8 +135,8 @@ static void check_status(struct rig *r)
 
 static void work(struct rig *r)
 {
-    static const unsigned types[] = { KTY_RSA, KTY_EC, KTY_OCT };
-    uint8_t digest[32] = { 9 };
+    static const unsigned types[] = {KTY_RSA, KTY_EC, KTY_OCT};
+    uint8_t digest[32] = {9};
     assert_int_equal(rig_activate(r), HSM_OK);
     rig_make_crypto_user(r);
     for (unsigned i = 0; i < 3; i++) {
@@ -212,8 +215,8 @@ static void forbidden_calls(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    static const char *const names[] = { "socket", "connect", "open",    "execve",
-                                         "ptrace", "fork",    "execmem", "kill" };
+    static const char *const names[] = {"socket", "connect", "open",    "execve",
+                                        "ptrace", "fork",    "execmem", "kill"};
     if (IS_SANITIZED)
         skip();
     begin(r);
@@ -281,9 +284,12 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(works),           cmocka_unit_test(works_as_other_user),
-        cmocka_unit_test(works_in_chroot), cmocka_unit_test(forbidden_calls),
-        cmocka_unit_test(protocol_violation), cmocka_unit_test(bad_command_line),
+        cmocka_unit_test(works),
+        cmocka_unit_test(works_as_other_user),
+        cmocka_unit_test(works_in_chroot),
+        cmocka_unit_test(forbidden_calls),
+        cmocka_unit_test(protocol_violation),
+        cmocka_unit_test(bad_command_line),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -2,8 +2,8 @@
  * ends the connection, and a message that does not decode does as well. */
 #include "boundary/boundary_testing.h"
 
-static const enum phase phases[] = { PHASE_HELLO,  PHASE_LOAD,    PHASE_LOADING,
-                                     PHASE_RESUME, PHASE_SERVING, PHASE_REFUSED };
+static const enum phase phases[] = {PHASE_HELLO,  PHASE_LOAD,    PHASE_LOADING,
+                                    PHASE_RESUME, PHASE_SERVING, PHASE_REFUSED};
 #define PHASES (sizeof phases / sizeof phases[0])
 
 /* Written down a second time on purpose: the table in commands.c is what is tested. */
@@ -59,7 +59,7 @@ static void reach(struct rig *r, enum phase p)
 /* The frame goes straight to the dispatcher. Returns the exit code + 1, or 0. */
 static int give(struct rig *r, unsigned lane, unsigned type, struct bytes payload)
 {
-    struct ring_frame f = { .type = (uint16_t)type, .id = 3, .payload = payload };
+    struct ring_frame f = {.type = (uint16_t)type, .id = 3, .payload = payload};
     bool alive = lane == 0 ? control_frame(r->b, &f) : lane_frame(&r->b->lane[lane], &f);
     int ended = atomic_load(&r->b->ended);
     assert_true(alive == (ended == 0));
@@ -110,13 +110,13 @@ static struct bytes minimal(unsigned type)
 {
     static uint8_t buf[1024];
     struct wr w = wr_of(buf, sizeof buf);
-    const struct wire_caller caller = { .host = bytes_str(RIG_HOST) };
+    const struct wire_caller caller = {.host = bytes_str(RIG_HOST)};
     if (type < WIRE_OP__END)
         wire_caller_put(&w, &caller);
     switch (type) {
 #define O(op, req, res, name, http)                                                                \
     case op: {                                                                                     \
-        const struct wire_##req m = { 0 };                                                         \
+        const struct wire_##req m = {0};                                                           \
         wire_##req##_put(&w, &m);                                                                  \
         break;                                                                                     \
     }
@@ -124,7 +124,7 @@ static struct bytes minimal(unsigned type)
 #undef O
 #define C(ctl, msg)                                                                                \
     case ctl: {                                                                                    \
-        const struct wire_##msg m = { 0 };                                                         \
+        const struct wire_##msg m = {0};                                                           \
         wire_##msg##_put(&w, &m);                                                                  \
         break;                                                                                     \
     }

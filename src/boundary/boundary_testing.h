@@ -1,7 +1,7 @@
 /* For the tests of the boundary's runtime: the other side of its rings. A rig plays the gateway: it
- * has a store in memory that judges transactions, an issuer whose key set it relays, the audit file,
- * and clients. The boundary is either driven in this thread, frame by frame, or runs as a process
- * of its own. */
+ * has a store in memory that judges transactions, an issuer whose key set it relays, the audit
+ * file, and clients. The boundary is either driven in this thread, frame by frame, or runs as a
+ * process of its own. */
 #ifndef BOUNDARY_BOUNDARY_TESTING_H
 #define BOUNDARY_BOUNDARY_TESTING_H
 
@@ -41,7 +41,11 @@ struct rig_answer {
     uint8_t *body; /* owned by the rig */
     size_t body_n;
 };
-enum rig_txn { TXN_COMMIT, TXN_FAIL, TXN_KEEP };
+enum rig_txn {
+    TXN_COMMIT,
+    TXN_FAIL,
+    TXN_KEEP
+};
 
 struct rig {
     struct ring_fds fds;
@@ -52,20 +56,20 @@ struct rig {
     EVP_PKEY *token_key, *tls_key;
     X509 *cert;
     char pool_json[8192];
-    struct roots roots;       /* copied into each boundary of this rig */
+    struct roots roots; /* copied into each boundary of this rig */
     struct secret_buf roots_text;
     struct rig_store *store;
     enum rig_txn on_txn;
     hsm_err fail_with;
-    uint8_t *kept;            /* last proposal */
+    uint8_t *kept; /* last proposal */
     size_t kept_n;
     struct uuid kept_id;
     unsigned proposals;
     void (*on_proposal)(struct rig *r, struct bytes txn); /* may be NULL */
     struct rig_answer answer;
-    char *audit;              /* the file */
+    char *audit; /* the file */
     size_t audit_n, audit_cap;
-    unsigned loaded;          /* answers to LOAD_END */
+    unsigned loaded; /* answers to LOAD_END */
     unsigned loaded_err;
     char loaded_detail[300];
     struct wire_status status;
@@ -73,7 +77,7 @@ struct rig {
     uint8_t welcome_fresh;
     uint64_t next_id;
     void (*on_answer)(struct rig *r, const struct ring_frame *f); /* instead of noting it */
-    int ended;                /* exit code + 1 */
+    int ended;                                                    /* exit code + 1 */
 };
 
 static uint8_t rig_buf[RING_FRAME_MAX];
@@ -133,7 +137,7 @@ static inline void rig_store_clear(struct rig_store *s)
 {
     for (size_t i = 0; i < s->n; i++)
         free(s->rec[i].sealed);
-    *s = (struct rig_store){ 0 };
+    *s = (struct rig_store){0};
 }
 
 /* ---- sending ---- */
@@ -141,14 +145,14 @@ static inline void rig_store_clear(struct rig_store *s)
 static inline void rig_send(struct rig *r, unsigned lane, unsigned type, uint64_t id,
                             struct bytes payload)
 {
-    struct ring_frame f = { .type = (uint16_t)type, .id = id, .payload = payload };
+    struct ring_frame f = {.type = (uint16_t)type, .id = id, .payload = payload};
     assert_int_equal(ring_write(r->gw.out[lane], &f, 5000), HSM_OK);
 }
 
 /* The control message X with the struct of that name. */
 #define RIG_CONTROL(r, type, name, ...)                                                            \
     do {                                                                                           \
-        const struct wire_##name m_ = { __VA_ARGS__ };                                             \
+        const struct wire_##name m_ = {__VA_ARGS__};                                               \
         struct wr w_ = wr_of(rig_out, sizeof rig_out);                                             \
         wire_##name##_put(&w_, &m_);                                                               \
         assert_int_equal(wr_ok(&w_), HSM_OK);                                                      \
@@ -252,8 +256,8 @@ static inline void rig_on_answer(struct rig *r, const struct ring_frame *f)
     assert_int_equal(f->type, WIRE_ANSWER);
     assert_int_equal(wire_result_decode(f->payload, &m), HSM_OK);
     free(r->answer.body);
-    r->answer = (struct rig_answer){ .there = true, .id = f->id, .err = m.err,
-                                     .challenge = m.challenge, .body_n = m.body.n };
+    r->answer = (struct rig_answer){
+        .there = true, .id = f->id, .err = m.err, .challenge = m.challenge, .body_n = m.body.n};
     snprintf(r->answer.detail, sizeof r->answer.detail, "%.*s", (int)m.detail.n,
              (const char *)m.detail.p);
     r->answer.body = malloc(m.body.n + 1);
@@ -290,8 +294,7 @@ static inline bool rig_issuer(struct rig *r)
     int k = BIO_read(r->net.out, piece, sizeof piece);
     if (k <= 0)
         return false;
-    RIG_CONTROL(r, CTL_NET_DATA, net_data, .conn = r->net.conn,
-                .data = bytes_of(piece, (size_t)k));
+    RIG_CONTROL(r, CTL_NET_DATA, net_data, .conn = r->net.conn, .data = bytes_of(piece, (size_t)k));
     return true;
 }
 
@@ -408,10 +411,12 @@ static inline struct bytes rig_token_of(struct rig *r, const char *oid, long lif
 static inline uint64_t rig_post(struct rig *r, unsigned lane, unsigned type, struct bytes token,
                                 struct bytes body)
 {
-    struct wire_caller c = { .token = token, .host = bytes_str(RIG_HOST),
-                             .client_ip = bytes_str("127.0.0.1"),
-                             .user_agent = bytes_str("rig"), .uri = bytes_str("/x?y"),
-                             .api_version = bytes_str("7.4") };
+    struct wire_caller c = {.token = token,
+                            .host = bytes_str(RIG_HOST),
+                            .client_ip = bytes_str("127.0.0.1"),
+                            .user_agent = bytes_str("rig"),
+                            .uri = bytes_str("/x?y"),
+                            .api_version = bytes_str("7.4")};
     uuid_new_v1(&c.activity);
     struct wr w = wr_of(rig_out, sizeof rig_out);
     wire_caller_put(&w, &c);
@@ -443,7 +448,7 @@ static inline hsm_err rig_call(struct rig *r, unsigned type, struct bytes token,
 /* Call as the administrator with a request struct. */
 #define RIG_CALL(r, type, name, ...)                                                               \
     ({                                                                                             \
-        const struct wire_##name m_ = { __VA_ARGS__ };                                             \
+        const struct wire_##name m_ = {__VA_ARGS__};                                               \
         static uint8_t body_[400000];                                                              \
         struct wr w_ = wr_of(body_, sizeof body_);                                                 \
         wire_##name##_put(&w_, &m_);                                                               \
@@ -502,8 +507,7 @@ static inline void rig_start(struct rig *r, bool fresh)
     struct pool_init init;
     struct roots roots;
     char why[256] = "";
-    struct boundary_config c = { .roots = &roots, .init = &init, .fresh = fresh,
-                                 .slow_threads = 1 };
+    struct boundary_config c = {.roots = &roots, .init = &init, .fresh = fresh, .slow_threads = 1};
     assert_int_equal(pool_init_parse(bytes_str(r->pool_json), &init, why, sizeof why), HSM_OK);
     assert_int_equal(roots_decode(bytes_of(r->roots_text.p, r->roots_text.n), &roots), HSM_OK);
     assert_int_equal(ring_fds_create(RIG_LANES, &r->fds), HSM_OK);
@@ -548,9 +552,9 @@ static inline void rig_load_store(struct rig *r)
     for (size_t i = 0; i < s->n; i++) {
         static uint8_t list[RING_FRAME_MAX];
         struct wr w = wr_of(list, sizeof list);
-        const struct wire_record rec = { .rid = bytes_of(s->rec[i].rid, 32),
-                                         .revision = s->rec[i].revision,
-                                         .sealed = bytes_of(s->rec[i].sealed, s->rec[i].n) };
+        const struct wire_record rec = {.rid = bytes_of(s->rec[i].rid, 32),
+                                        .revision = s->rec[i].revision,
+                                        .sealed = bytes_of(s->rec[i].sealed, s->rec[i].n)};
         size_t at = wr_lv_open(&w);
         wire_record_put(&w, &rec);
         wr_lv_close(&w, at);
@@ -602,7 +606,7 @@ static inline void rig_serve(struct rig *r)
 /* Give the administrator the Crypto User and Crypto Officer roles as well. */
 static inline void rig_make_crypto_user(struct rig *r)
 {
-    static const char *const roles[] = { "Managed HSM Crypto User", "Managed HSM Crypto Officer" };
+    static const char *const roles[] = {"Managed HSM Crypto User", "Managed HSM Crypto Officer"};
     for (unsigned i = 0; i < 2; i++) {
         const struct builtin_role *role = NULL;
         for (unsigned at = 0; (role = builtin_role_at(at)) != NULL; at++)
@@ -614,8 +618,10 @@ static inline void rig_make_crypto_user(struct rig *r)
         uuid_new_v4(&u);
         uuid_format(&u, name);
         uuid_format(&role->guid, guid);
-        snprintf(id, sizeof id, "Microsoft.KeyVault/providers/Microsoft.Authorization/"
-                                "roleDefinitions/%s", guid);
+        snprintf(id, sizeof id,
+                 "Microsoft.KeyVault/providers/Microsoft.Authorization/"
+                 "roleDefinitions/%s",
+                 guid);
         assert_int_equal(RIG_CALL(r, OP_ROLE_ASSIGNMENT_PUT, role_assignment_put,
                                   .scope = bytes_str("/"), .guid = bytes_str(name),
                                   .principal = bytes_str(RIG_ADMIN), .role_id = bytes_str(id)),
@@ -633,7 +639,7 @@ static inline hsm_err rig_activate(struct rig *r)
         X509 *x = make_cert(k, "custodian", NULL, NULL, NULL, 86400);
         unsigned char *der = NULL;
         int n = i2d_X509(x, &der);
-        const struct wire_sd_cert c = { .der = bytes_of(der, (size_t)n) };
+        const struct wire_sd_cert c = {.der = bytes_of(der, (size_t)n)};
         size_t at = wr_lv_open(&w);
         wire_sd_cert_put(&w, &c);
         wr_lv_close(&w, at);

@@ -59,13 +59,13 @@ static void answered(struct rig *r, const struct ring_frame *f)
 static struct bytes body_of(unsigned i, unsigned *ret_type)
 {
     static uint8_t body[512];
-    static const uint8_t digest[32] = { 3 };
+    static const uint8_t digest[32] = {3};
     struct wr w = wr_of(body, sizeof body);
-    struct wire_crypto c = { .name = bytes_str("ec"), .alg = ALG_ES256,
-                             .value = bytes_of(digest, 32) };
-    const struct wire_key_update u = { .name = bytes_str("aes"), .attr_set = ATTR_EXP,
-                                       .exp = 4000000000u + i };
-    const struct wire_list list = { .max = 25 };
+    struct wire_crypto c = {
+        .name = bytes_str("ec"), .alg = ALG_ES256, .value = bytes_of(digest, 32)};
+    const struct wire_key_update u = {
+        .name = bytes_str("aes"), .attr_set = ATTR_EXP, .exp = 4000000000u + i};
+    const struct wire_list list = {.max = 25};
     switch (i % 8) {
     case 0:
         *ret_type = OP_KEY_UPDATE;
@@ -106,8 +106,14 @@ static void everything_at_once(void **state)
     rig_serve(r);
     assert_int_equal(rig_activate(r), HSM_OK);
     rig_make_crypto_user(r);
-    static const struct { const char *name; uint8_t kty; uint32_t bits; } keys[] = {
-        { "aes", KTY_OCT, 256 }, { "ec", KTY_EC, 0 }, { "rsa", KTY_RSA, 3072 },
+    static const struct {
+        const char *name;
+        uint8_t kty;
+        uint32_t bits;
+    } keys[] = {
+        {"aes", KTY_OCT, 256},
+        {"ec", KTY_EC, 0},
+        {"rsa", KTY_RSA, 3072},
     };
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(keys[i].name),
@@ -158,7 +164,7 @@ static void stop_under_load(void **state)
     assert_int_equal(rig_activate(r), HSM_OK);
     rig_make_crypto_user(r);
     let_run(r);
-    const struct wire_key_create m = { .name = bytes_str("r"), .kty = KTY_RSA, .key_size = 4096 };
+    const struct wire_key_create m = {.name = bytes_str("r"), .kty = KTY_RSA, .key_size = 4096};
     uint8_t body[256];
     struct wr w = wr_of(body, sizeof body);
     wire_key_create_put(&w, &m);
@@ -174,7 +180,7 @@ static void stop_under_load(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(everything_at_once),
-                                        cmocka_unit_test(stop_under_load) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(everything_at_once),
+                                       cmocka_unit_test(stop_under_load)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

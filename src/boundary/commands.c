@@ -15,10 +15,15 @@ WIRE_OPS(O)
 
 /* A command of clients: served once the store's state is loaded and the audit log continues. */
 #define REQUEST(op, active, act, scoped, fn)                                                       \
-    [op] = { .lane = LANE_REQUEST, .phases = PHASE_SERVING, .needs_activation = (active),          \
-             .action = ACTION_##act, .scope = (scoped), .handler = (fn), .check = check_##op }
+    [op] = {.lane = LANE_REQUEST,                                                                  \
+            .phases = PHASE_SERVING,                                                               \
+            .needs_activation = (active),                                                          \
+            .action = ACTION_##act,                                                                \
+            .scope = (scoped),                                                                     \
+            .handler = (fn),                                                                       \
+            .check = check_##op}
 /* A message of the gateway itself. */
-#define CONTROL(ctl, when, fn) [ctl] = { .lane = LANE_CONTROL, .phases = (when), .control = (fn) }
+#define CONTROL(ctl, when, fn) [ctl] = {.lane = LANE_CONTROL, .phases = (when), .control = (fn)}
 
 #define AFTER_HELLO (PHASE__ALL & ~(unsigned)PHASE_HELLO)
 

@@ -6,7 +6,10 @@
 
 #include "boundary/boundary.h"
 
-enum command_lane { LANE_CONTROL, LANE_REQUEST };
+enum command_lane {
+    LANE_CONTROL,
+    LANE_REQUEST
+};
 enum command_scope {
     SCOPED_NONE,  /* no right needed beyond a good token */
     SCOPED_ROOT,  /* "/" */
@@ -16,13 +19,13 @@ enum command_scope {
 };
 struct command {
     enum command_lane lane;
-    unsigned phases;                 /* enum phase bits */
+    unsigned phases; /* enum phase bits */
     bool needs_activation;
     enum data_action action;
     enum command_scope scope;
-    handler_fn handler;              /* requests */
+    handler_fn handler;                                              /* requests */
     bool (*control)(struct boundary *b, const struct ring_frame *f); /* control lane */
-    hsm_err (*check)(struct bytes body); /* the body must decode */
+    hsm_err (*check)(struct bytes body);                             /* the body must decode */
 };
 /* NULL: no such command. */
 const struct command *command_find(unsigned type);

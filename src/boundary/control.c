@@ -6,16 +6,16 @@
 #include "base/log.h"
 #include "boundary/commands.h"
 
-#define TICK_MS       250
-#define SECOND_US     1000000u
-#define QUIESCE_US    (2u * SECOND_US)
-#define MARK_US       (60u * SECOND_US)
-#define PURGE_US      (10u * SECOND_US)
-#define GENESIS_US    SECOND_US
+#define TICK_MS    250
+#define SECOND_US  1000000u
+#define QUIESCE_US (2u * SECOND_US)
+#define MARK_US    (60u * SECOND_US)
+#define PURGE_US   (10u * SECOND_US)
+#define GENESIS_US SECOND_US
 
 bool control_send(struct boundary *b, unsigned type, uint64_t id, struct bytes payload)
 {
-    const struct ring_frame f = { .type = (uint16_t)type, .id = id, .payload = payload };
+    const struct ring_frame f = {.type = (uint16_t)type, .id = id, .payload = payload};
     bool ok = ring_put(b, b->rings.out[0], &f);
     ring_flush(b->rings.out[0]);
     return ok;
@@ -52,8 +52,9 @@ bool control_hello(struct boundary *b, const struct ring_frame *f)
     if (wire_hello_decode(f->payload, &h) != HSM_OK)
         return undecodable(b, f);
     if (h.version != WIRE_VERSION || h.lanes != b->rings.lanes) {
-        boundary_end(b, EXIT_PROTOCOL, "the gateway speaks version %u with %u lanes, not %u with %u",
-                     h.version, h.lanes, WIRE_VERSION, b->rings.lanes);
+        boundary_end(b, EXIT_PROTOCOL,
+                     "the gateway speaks version %u with %u lanes, not %u with %u", h.version,
+                     h.lanes, WIRE_VERSION, b->rings.lanes);
         return false;
     }
     const struct wire_welcome welcome = {
@@ -77,8 +78,8 @@ static bool loaded(struct boundary *b, uint64_t id, hsm_err err, const char *why
 {
     uint8_t buf[512];
     struct wr w = wr_of(buf, sizeof buf);
-    const struct wire_loaded m = { .err = (uint16_t)err,
-                                   .detail = bytes_str(err == HSM_OK ? "" : why) };
+    const struct wire_loaded m = {.err = (uint16_t)err,
+                                  .detail = bytes_str(err == HSM_OK ? "" : why)};
     wire_loaded_put(&w, &m);
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
     if (err != HSM_OK)
@@ -159,7 +160,7 @@ bool control_load_end(struct boundary *b, const struct ring_frame *f)
 bool control_audit_resume(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_audit_resume m;
-    struct audit_position at = { 0 };
+    struct audit_position at = {0};
     if (wire_audit_resume_decode(f->payload, &m) != HSM_OK ||
         m.hash.n != (m.seq == 0 ? 0 : sizeof at.hash))
         return undecodable(b, f);
@@ -186,7 +187,7 @@ static bool send_applied(struct boundary *b)
     struct wr dw = wr_of(digest, sizeof digest);
     struct wr w = wr_of(buf, sizeof buf);
     HSM_ASSERT(state_digest(b->state, b->control.sc, &dw) == HSM_OK);
-    const struct wire_applied m = { .index = b->state->index, .digest = wr_view(&dw) };
+    const struct wire_applied m = {.index = b->state->index, .digest = wr_view(&dw)};
     wire_applied_put(&w, &m);
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
     return control_send(b, CTL_APPLIED, 0, wr_view(&w));
@@ -408,8 +409,8 @@ static void control_sleep(struct boundary *b)
     struct ring *in = b->rings.in[0];
     if (!ring_sleep(in))
         return;
-    struct pollfd p[] = { { .fd = ring_fd(in), .events = POLLIN },
-                          { .fd = b->control_event, .events = POLLIN } };
+    struct pollfd p[] = {{.fd = ring_fd(in), .events = POLLIN},
+                         {.fd = b->control_event, .events = POLLIN}};
     (void)poll(p, 2, TICK_MS);
     ring_awake(in);
     uint64_t count;

@@ -2,11 +2,12 @@
  * shared memory, decoded the envelope, verified the token, checked activation state and the
  * command's data action at the scope named by the request's first field. The handler decodes the
  * body, reads the state (its lock is held shared during the call), and either writes the result
- * message to rq->out, or also adds record changes to rq->txn: the answer is then held back until the
- * transaction was applied. When the transaction lost a race the handler runs again from the start.
+ * message to rq->out, or also adds record changes to rq->txn: the answer is then held back until
+ * the transaction was applied. When the transaction lost a race the handler runs again from the
+ * start.
  *
- * Return HSM_OK or the error for the client; rq->detail may hold its message (else the table's text).
- * HSM_E_AGAIN is not allowed here. */
+ * Return HSM_OK or the error for the client; rq->detail may hold its message (else the table's
+ * text). HSM_E_AGAIN is not allowed here. */
 #ifndef BOUNDARY_HANDLER_H
 #define BOUNDARY_HANDLER_H
 
@@ -20,19 +21,20 @@ struct txn;      /* transaction under construction, txn.h */
 
 struct request {
     struct boundary *b;
-    unsigned op;                     /* enum wire_type */
+    unsigned op; /* enum wire_type */
     struct wire_caller caller;
     struct identity *who;
-    struct bytes body;               /* encoded request message */
+    struct bytes body; /* encoded request message */
     uint64_t now_s;
-    struct wr *out;                  /* result message of the operation */
+    struct wr *out; /* result message of the operation */
     struct txn *txn;
     char detail[1024];
-    char audit_note[700];            /* optional, goes into the audit record's properties */
+    char audit_note[700]; /* optional, goes into the audit record's properties */
 };
 typedef hsm_err (*handler_fn)(struct request *rq);
 
-/* printf into rq->detail; returns err, so that handlers can write return fail(rq, HSM_E_..., ...). */
+/* printf into rq->detail; returns err, so that handlers can write return fail(rq, HSM_E_..., ...).
+ */
 hsm_err request_fail(struct request *rq, hsm_err err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -15,23 +15,35 @@ uint64_t held_generation(struct boundary *b)
     return g;
 }
 
-bool held_park(struct job *j, uint64_t generation)
+static bool has_room(const struct held *h, const struct job *j)
+{
+    size_t bytes = j->payload.n;
+    for (const struct job *p = h->parked; p != NULL; p = p->next)
+        bytes += p->payload.n;
+    return h->parked_n < HELD_MAX && bytes <= PARKED_BYTES_MAX;
+}
+
+hsm_err held_park(struct job *j, uint64_t generation)
 {
     struct boundary *b = j->rq.b;
     struct held *h = &b->held;
+    hsm_err err = HSM_OK;
     if (j->deadline_us == 0)
         j->deadline_us = clock_mono_us() + PARK_US;
     (void)pthread_mutex_lock(&h->lock);
-    bool parked = h->keys_generation == generation;
-    if (parked) {
+    if (h->keys_generation != generation) {
+        err = HSM_E_AGAIN;
+    } else if (!has_room(h, j)) {
+        err = HSM_E_THROTTLED;
+    } else {
         j->next = h->parked;
         h->parked = j;
         h->parked_n++;
     }
     (void)pthread_mutex_unlock(&h->lock);
-    if (parked)
+    if (err == HSM_OK)
         boundary_wake_control(b);
-    return parked;
+    return err;
 }
 
 /* Back to the worker of its lane. */

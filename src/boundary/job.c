@@ -10,7 +10,7 @@
 
 hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, bool slow)
 {
-    *w = (struct worker){ .b = b, .lane = lane, .slow = slow };
+    *w = (struct worker){.b = b, .lane = lane, .slow = slow};
     w->frame = (uint8_t *)malloc(RING_FRAME_MAX);
     w->out = (uint8_t *)malloc(RING_FRAME_MAX);
     w->txn_buf = (uint8_t *)malloc(RING_FRAME_MAX);
@@ -32,7 +32,7 @@ void worker_done(struct worker *w)
     free(w->crypto_buf);
     free(w->record_buf);
     free(w->line);
-    *w = (struct worker){ 0 };
+    *w = (struct worker){0};
 }
 
 void worker_flush(struct worker *w)
@@ -49,7 +49,7 @@ void worker_flush(struct worker *w)
 
 hsm_err job_queue_init(struct job_queue *q, size_t max, int event)
 {
-    *q = (struct job_queue){ .max = max, .event = event };
+    *q = (struct job_queue){.max = max, .event = event};
     if (pthread_mutex_init(&q->lock, NULL) != 0)
         return HSM_E_NOMEM;
     if (pthread_cond_init(&q->filled, NULL) != 0) {
@@ -154,7 +154,7 @@ void job_end(struct job *j)
     if (j->on_heap)
         free(j);
     else
-        *j = (struct job){ 0 };
+        *j = (struct job){0};
 }
 
 struct job *job_hold(struct job *j)
@@ -179,6 +179,6 @@ struct job *job_hold(struct job *j)
     if (j->kind == JOB_REQUEST)
         HSM_ASSERT(wire_caller_get(&r, &h->rq.caller) == HSM_OK);
     h->rq.body = bytes_of(r.p, r.n);
-    *j = (struct job){ 0 };
+    *j = (struct job){0};
     return h;
 }

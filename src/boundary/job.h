@@ -60,8 +60,8 @@ struct job {
 
     /* While its transaction is on its way: */
     struct uuid txn_id;
-    struct uuid blocked_by;  /* another one of ours, not settled yet, that changes the same record */
-    uint8_t *rids;           /* records it changes, RID_LEN bytes each */
+    struct uuid blocked_by; /* another one of ours, not settled yet, that changes the same record */
+    uint8_t *rids;          /* records it changes, RID_LEN bytes each */
     size_t rid_n;
     uint8_t *result; /* the answer to give when it was applied */
     size_t result_n;

@@ -105,7 +105,7 @@ hsm_err key_new(struct key_index *x, struct bytes display, struct key **ret)
     struct key *k = (struct key *)malloc(sizeof *k + levels * sizeof k->next[0] + display.n);
     if (k == NULL)
         return HSM_E_NOMEM;
-    *k = (struct key){ .name_n = (uint8_t)display.n, .levels = (uint8_t)levels };
+    *k = (struct key){.name_n = (uint8_t)display.n, .levels = (uint8_t)levels};
     k->display = (char *)&k->next[levels];
     memcpy(k->display, display.p, display.n);
     *ret = k;

@@ -106,12 +106,26 @@ hsm_err key_version_new(const struct uuid *id, const struct version_fields *f,
     if (v == NULL)
         return HSM_E_NOMEM;
     *v = (struct key_version){
-        .id = *id, .nbf = f->nbf, .exp = f->exp, .created = f->created, .updated = f->updated,
-        .seq = f->seq, .bits = f->bits, .ops = f->ops, .tags_n = (uint32_t)f->tags.n,
-        .policy_n = (uint32_t)f->policy.n, .private_n = (uint32_t)sealed_private.n,
-        .n_n = (uint16_t)f->n.n, .e_n = (uint8_t)f->e.n, .x_n = (uint8_t)f->x.n,
-        .y_n = (uint8_t)f->y.n, .kty = f->kty, .crv = f->crv, .attr_set = f->attr_set,
-        .attr_flags = f->attr_flags, .policy_immutable = f->policy_immutable,
+        .id = *id,
+        .nbf = f->nbf,
+        .exp = f->exp,
+        .created = f->created,
+        .updated = f->updated,
+        .seq = f->seq,
+        .bits = f->bits,
+        .ops = f->ops,
+        .tags_n = (uint32_t)f->tags.n,
+        .policy_n = (uint32_t)f->policy.n,
+        .private_n = (uint32_t)sealed_private.n,
+        .n_n = (uint16_t)f->n.n,
+        .e_n = (uint8_t)f->e.n,
+        .x_n = (uint8_t)f->x.n,
+        .y_n = (uint8_t)f->y.n,
+        .kty = f->kty,
+        .crv = f->crv,
+        .attr_set = f->attr_set,
+        .attr_flags = f->attr_flags,
+        .policy_immutable = f->policy_immutable,
     };
     uint8_t *p = append(v->data, f->n);
     p = append(p, f->e);
@@ -135,10 +149,19 @@ void key_version_fields(const struct key_version *v, struct version_fields *ret)
 {
     const uint8_t *p = v->data;
     *ret = (struct version_fields){
-        .key = key_display(v->key), .seq = v->seq, .kty = v->kty, .crv = v->crv,
-        .attr_set = v->attr_set, .attr_flags = v->attr_flags,
-        .policy_immutable = v->policy_immutable, .bits = v->bits, .ops = v->ops, .nbf = v->nbf,
-        .exp = v->exp, .created = v->created, .updated = v->updated,
+        .key = key_display(v->key),
+        .seq = v->seq,
+        .kty = v->kty,
+        .crv = v->crv,
+        .attr_set = v->attr_set,
+        .attr_flags = v->attr_flags,
+        .policy_immutable = v->policy_immutable,
+        .bits = v->bits,
+        .ops = v->ops,
+        .nbf = v->nbf,
+        .exp = v->exp,
+        .created = v->created,
+        .updated = v->updated,
     };
     ret->n = cut(&p, v->n_n);
     ret->e = cut(&p, v->e_n);

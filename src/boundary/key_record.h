@@ -16,11 +16,11 @@ struct key_version;
 
 /* Body of a REC_KEY record; the record's name is the canonical (lower-case) key name. */
 struct key_fields {
-    struct bytes display;  /* as created */
+    struct bytes display; /* as created */
     uint64_t created;
     uint64_t deleted_date; /* 0: active */
     uint64_t purge_date;
-    uint32_t next_seq;     /* number of the next version */
+    uint32_t next_seq; /* number of the next version */
 };
 void key_fields_encode(const struct key_fields *f, struct wr *w);
 HSM_MUST_USE hsm_err key_fields_decode(struct bytes body, struct key_fields *ret);
@@ -67,10 +67,10 @@ struct key {
     uint64_t created, deleted_date, purge_date;
     uint32_t next_seq;
     uint16_t version_n, version_cap;
-    bool has_record;   /* false: only versions were seen so far (loading) */
+    bool has_record; /* false: only versions were seen so far (loading) */
     uint8_t name_n;
-    uint8_t levels;    /* of the skip list */
-    char *display;     /* behind next[]; not terminated */
+    uint8_t levels; /* of the skip list */
+    char *display;  /* behind next[]; not terminated */
     struct key *next[];
 };
 static inline struct bytes key_display(const struct key *k)

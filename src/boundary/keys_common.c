@@ -48,13 +48,23 @@ void keys_put_result(struct request *rq, const struct key *k, const struct uuid 
 {
     const struct pool_info *pool = &rq->b->state->pool;
     struct wire_key m = {
-        .name = key_display(k), .version = *id, .kty = f->kty, .crv = f->crv, .key_size = f->bits,
-        .key_ops = f->ops, .attr_set = f->attr_set, .attr_flags = f->attr_flags, .nbf = f->nbf,
-        .exp = f->exp, .created = f->created, .updated = f->updated,
+        .name = key_display(k),
+        .version = *id,
+        .kty = f->kty,
+        .crv = f->crv,
+        .key_size = f->bits,
+        .key_ops = f->ops,
+        .attr_set = f->attr_set,
+        .attr_flags = f->attr_flags,
+        .nbf = f->nbf,
+        .exp = f->exp,
+        .created = f->created,
+        .updated = f->updated,
         .recoverable_days = pool->retention_days,
-        .recovery_level =
-            (uint8_t)key_recovery_level(pool->retention_days, pool->purge_protection),
-        .tags = f->tags, .deleted_date = k->deleted_date, .purge_date = k->purge_date,
+        .recovery_level = (uint8_t)key_recovery_level(pool->retention_days, pool->purge_protection),
+        .tags = f->tags,
+        .deleted_date = k->deleted_date,
+        .purge_date = k->purge_date,
     };
     if (f->kty == KTY_OCT)
         m.key_size = 0; /* not shown to clients */
@@ -106,8 +116,8 @@ hsm_err keys_put_key(struct request *rq, struct bytes name, const struct key_fie
     return txn_put(rq, REC_KEY, key_canonical(name, lower), wr_view(&w));
 }
 
-hsm_err keys_put_version(struct request *rq, const struct uuid *id,
-                         const struct version_fields *f, struct bytes tail)
+hsm_err keys_put_version(struct request *rq, const struct uuid *id, const struct version_fields *f,
+                         struct bytes tail)
 {
     struct worker *w = job_of(rq)->w;
     char lower[KEY_NAME_MAX + 1], hex[VERSION_HEX + 1];

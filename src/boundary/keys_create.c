@@ -21,8 +21,10 @@ static hsm_err check_request(struct request *rq, const struct wire_key_create *m
                              struct keymat_spec *spec, uint32_t *ret_ops)
 {
     const char *why = "";
-    *spec = (struct keymat_spec){ .kty = (enum key_type)m->kty, .crv = (enum key_curve)m->crv,
-                                  .bits = m->key_size, .public_exponent = m->public_exponent };
+    *spec = (struct keymat_spec){.kty = (enum key_type)m->kty,
+                                 .crv = (enum key_curve)m->crv,
+                                 .bits = m->key_size,
+                                 .public_exponent = m->public_exponent};
     hsm_err err = keymat_spec_check(spec, &why);
     if (err != HSM_OK)
         return request_fail(rq, err, "%s", why);
@@ -66,17 +68,24 @@ static void fields_of(const struct request *rq, const struct wire_key_create *m,
                       const struct made_key *made, uint32_t ops, uint32_t seq,
                       struct version_fields *ret)
 {
-    uint8_t flags = (m->attr_set & ATTR_ENABLED) != 0 ? m->attr_flags & ATTR_ENABLED
-                                                      : ATTR_ENABLED;
+    uint8_t flags = (m->attr_set & ATTR_ENABLED) != 0 ? m->attr_flags & ATTR_ENABLED : ATTR_ENABLED;
     *ret = (struct version_fields){
-        .key = m->name, .seq = seq, .kty = (uint8_t)made->spec.kty, .crv = (uint8_t)made->spec.crv,
+        .key = m->name,
+        .seq = seq,
+        .kty = (uint8_t)made->spec.kty,
+        .crv = (uint8_t)made->spec.crv,
         .attr_set = (uint8_t)(ATTR_ENABLED | (m->attr_set & (ATTR_NBF | ATTR_EXP))),
-        .attr_flags = flags, .bits = made->spec.bits, .ops = ops,
+        .attr_flags = flags,
+        .bits = made->spec.bits,
+        .ops = ops,
         .nbf = (m->attr_set & ATTR_NBF) != 0 ? m->nbf : 0,
         .exp = (m->attr_set & ATTR_EXP) != 0 ? m->exp : 0,
-        .created = rq->now_s, .updated = rq->now_s,
-        .n = bytes_of(made->pub.n, made->pub.n_len), .e = bytes_of(made->pub.e, made->pub.e_len),
-        .x = bytes_of(made->pub.x, made->pub.x_len), .y = bytes_of(made->pub.y, made->pub.y_len),
+        .created = rq->now_s,
+        .updated = rq->now_s,
+        .n = bytes_of(made->pub.n, made->pub.n_len),
+        .e = bytes_of(made->pub.e, made->pub.e_len),
+        .x = bytes_of(made->pub.x, made->pub.x_len),
+        .y = bytes_of(made->pub.y, made->pub.y_len),
         .tags = m->tags,
     };
 }
@@ -103,7 +112,7 @@ static void put_new_result(struct request *rq, struct bytes display, const struc
                            const struct version_fields *f)
 {
     char name[KEY_NAME_MAX + 1];
-    struct key shown = { .name_n = (uint8_t)display.n, .display = name };
+    struct key shown = {.name_n = (uint8_t)display.n, .display = name};
     memcpy(name, display.p, display.n);
     keys_put_result(rq, &shown, id, f, false, rq->out);
 }
@@ -115,12 +124,16 @@ hsm_err keys_handle_create(struct request *rq)
     struct keymat_spec spec;
     uint32_t ops = 0;
     TRY(wire_key_create_decode(rq->body, &m));
+    /* The right is evaluated at /keys, so nobody has looked at the name yet; with another one the
+     * committed record could never be applied, at no start. */
+    if (!key_name_valid(m.name))
+        return HSM_E_INVALID_KEY_ID;
     TRY(check_request(rq, &m, &spec, &ops));
     const struct key *k = state_key(rq->b->state, m.name);
     TRY(check_limits(rq, k, m.name));
     if (j->make == NULL || j->make->secret_private.p == NULL)
         return ask_for_key(j, &spec);
-    struct key_fields kf = { .display = m.name, .created = rq->now_s };
+    struct key_fields kf = {.display = m.name, .created = rq->now_s};
     if (k != NULL) {
         kf.display = key_display(k);
         kf.created = k->created;

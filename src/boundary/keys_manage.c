@@ -34,8 +34,7 @@ static hsm_err update_fields(struct request *rq, const struct wire_key_update *m
         f->tags = m->tags;
     }
     if ((m->attr_set & ATTR_ENABLED) != 0)
-        f->attr_flags = (uint8_t)((f->attr_flags & ~ATTR_ENABLED) |
-                                  (m->attr_flags & ATTR_ENABLED));
+        f->attr_flags = (uint8_t)((f->attr_flags & ~ATTR_ENABLED) | (m->attr_flags & ATTR_ENABLED));
     if ((m->attr_set & ATTR_NBF) != 0)
         f->nbf = m->nbf;
     if ((m->attr_set & ATTR_EXP) != 0)
@@ -67,15 +66,18 @@ hsm_err keys_handle_update(struct request *rq)
 static hsm_err put_dates(struct request *rq, const struct key *k, uint64_t deleted, uint64_t purge)
 {
     const struct key_fields kf = {
-        .display = key_display(k), .created = k->created, .deleted_date = deleted,
-        .purge_date = purge, .next_seq = k->next_seq,
+        .display = key_display(k),
+        .created = k->created,
+        .deleted_date = deleted,
+        .purge_date = purge,
+        .next_seq = k->next_seq,
     };
     TRY(keys_put_key(rq, kf.display, &kf));
     const struct key_version *v = key_current(k);
     struct version_fields f;
     key_version_fields(v, &f);
-    struct key shown = { .name_n = k->name_n, .display = k->display, .deleted_date = deleted,
-                         .purge_date = purge };
+    struct key shown = {
+        .name_n = k->name_n, .display = k->display, .deleted_date = deleted, .purge_date = purge};
     keys_put_result(rq, &shown, &v->id, &f, false, rq->out);
     return HSM_OK;
 }

@@ -36,8 +36,8 @@ hsm_err keys_handle_deleted_get(struct request *rq)
 
 struct page {
     unsigned max;
-    struct bytes after;                /* last name or version of the page before; may be empty */
-    uint8_t token[KEY_NAME_MAX + 4];   /* behind after */
+    struct bytes after;              /* last name or version of the page before; may be empty */
+    uint8_t token[KEY_NAME_MAX + 4]; /* behind after */
 };
 
 static hsm_err page_parse(struct request *rq, const struct wire_list *m, struct page *ret)
@@ -74,7 +74,7 @@ static void put_skip(struct request *rq, struct bytes last)
 static hsm_err list_keys(struct request *rq, bool deleted)
 {
     struct wire_list m;
-    struct page page = { 0 };
+    struct page page = {0};
     TRY(wire_list_decode(rq->body, &m));
     TRY(page_parse(rq, &m, &page));
     const struct state *s = rq->b->state;
@@ -124,7 +124,7 @@ static hsm_err version_start(struct request *rq, const struct key *k, struct byt
 hsm_err keys_handle_versions(struct request *rq)
 {
     struct wire_list m;
-    struct page page = { 0 };
+    struct page page = {0};
     TRY(wire_list_decode(rq->body, &m));
     TRY(page_parse(rq, &m, &page));
     const struct key *k = key_index_find(&rq->b->state->active, m.name);

@@ -11,7 +11,7 @@
 #define BATCH_MAX     64u
 #define BATCH_US      1000u /* answers wait no longer for the rest of their batch */
 #define ROOM_STEP_MS  250
-#define ROOM_STEPS    120u  /* 30 s without a reader: give up */
+#define ROOM_STEPS    120u /* 30 s without a reader: give up */
 #define SLOW_NICENESS 10
 
 bool ring_put(struct boundary *b, struct ring *r, const struct ring_frame *f)
@@ -125,8 +125,7 @@ static void sleep_until_work(struct worker *w)
     int event = w->b->inbox[w->lane].event;
     if (!ring_sleep(in))
         return;
-    struct pollfd p[] = { { .fd = ring_fd(in), .events = POLLIN },
-                          { .fd = event, .events = POLLIN } };
+    struct pollfd p[] = {{.fd = ring_fd(in), .events = POLLIN}, {.fd = event, .events = POLLIN}};
     (void)poll(p, 2, -1);
     ring_awake(in);
     if ((p[1].revents & POLLIN) != 0)

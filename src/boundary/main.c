@@ -42,9 +42,11 @@ static bool parse_cpus(const char *text, struct options *o)
 static bool parse_options(int argc, char **argv, struct options *ret)
 {
     static const struct option names[] = {
-        { "rings", required_argument, NULL, 'r' }, { "seal", required_argument, NULL, 's' },
-        { "init", required_argument, NULL, 'i' },  { "cpus", required_argument, NULL, 'c' },
-        { NULL, 0, NULL, 0 },
+        {"rings", required_argument, NULL, 'r'},
+        {"seal", required_argument, NULL, 's'},
+        {"init", required_argument, NULL, 'i'},
+        {"cpus", required_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -92,7 +94,7 @@ static bool load_init(const char *path, struct pool_init *ret)
         log_error("%s: %s", path, why);
         return false;
     }
-    struct auth_config auth = { 0 };
+    struct auth_config auth = {0};
     err = auth_config_parse(bytes_of(ret->info.auth_json, ret->info.auth_json_n), &auth, why,
                             sizeof why);
     auth_config_done(&auth);
@@ -101,18 +103,19 @@ static bool load_init(const char *path, struct pool_init *ret)
     return err == HSM_OK;
 }
 
-/* The first boundary of a pool makes the root secrets. */
+/* The first boundary of a pool makes the root secrets. Only a file that is certainly not there says
+ * that it is the first: new secrets in the place of ones that just cannot be read would be the end
+ * of the pool. */
 static bool load_roots(const char *path, const char *pool_name, struct roots *ret, bool *ret_fresh)
 {
     char text[512] = "";
-    hsm_err err;
-    *ret_fresh = access(path, F_OK) != 0;
+    hsm_err err = seal_file_load(path, ret, text, sizeof text);
+    *ret_fresh = err == HSM_E_NOT_FOUND;
     if (*ret_fresh) {
+        log_info("%s: new root secrets are made", text);
         err = roots_generate(pool_name, ret);
         if (err == HSM_OK)
             err = seal_file_store(path, ret, text, sizeof text);
-    } else {
-        err = seal_file_load(path, ret, text, sizeof text);
     }
     if (err != HSM_OK)
         log_error("root secrets: %s %s", hsm_err_name(err), text);
@@ -178,7 +181,7 @@ static int run(struct boundary *b, const struct ring_fds *fds)
 
 int main(int argc, char **argv)
 {
-    struct options o = { 0 };
+    struct options o = {0};
     log_init("boundary", LOG_INFO_L);
     if (!parse_options(argc, argv, &o))
         return usage();
@@ -190,8 +193,8 @@ int main(int argc, char **argv)
     struct pool_init init;
     struct roots roots;
     struct ring_fds fds;
-    struct boundary_config config = { .roots = &roots, .init = &init, .cpu = o.cpu,
-                                      .cpu_n = o.cpu_n };
+    struct boundary_config config = {
+        .roots = &roots, .init = &init, .cpu = o.cpu, .cpu_n = o.cpu_n};
     if (!load_init(o.init, &init) || !load_roots(o.seal, init.info.name, &roots, &config.fresh))
         return EXIT_SETUP;
     if (ring_fds_parse(o.rings, &fds) != HSM_OK ||

@@ -5,7 +5,6 @@
 #include "boundary/control.h"
 #include "boundary/keys.h"
 
-
 static struct txn *begin(struct boundary *b)
 {
     struct worker *w = &b->control;
@@ -21,7 +20,7 @@ static bool send_own(struct boundary *b, enum job_kind kind)
     struct job *j = (struct job *)calloc(1, sizeof *j);
     if (j == NULL)
         return false;
-    *j = (struct job){ .rq = { .b = b }, .kind = kind, .on_heap = true, .txn_id = w->txn.id };
+    *j = (struct job){.rq = {.b = b}, .kind = kind, .on_heap = true, .txn_id = w->txn.id};
     hsm_err err = txn_finish(&w->txn, w->sc, &payload);
     if (err == HSM_OK)
         err = held_pend(j);
@@ -129,7 +128,7 @@ static void relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port
 {
     uint8_t buf[512];
     struct wr w = wr_of(buf, sizeof buf);
-    const struct wire_net_open m = { .conn = conn, .host = bytes_str(host), .port = port };
+    const struct wire_net_open m = {.conn = conn, .host = bytes_str(host), .port = port};
     wire_net_open_put(&w, &m);
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
     (void)control_send((struct boundary *)ctx, CTL_NET_OPEN, 0, wr_view(&w));
@@ -143,7 +142,7 @@ static void relay_data(void *ctx, uint32_t conn, struct bytes b)
     while (b.n > 0) {
         size_t n = b.n < RELAY_CHUNK ? b.n : RELAY_CHUNK;
         struct wr w = wr_of(buf, sizeof buf);
-        const struct wire_net_data m = { .conn = conn, .data = bytes_of(b.p, n) };
+        const struct wire_net_data m = {.conn = conn, .data = bytes_of(b.p, n)};
         wire_net_data_put(&w, &m);
         (void)control_send((struct boundary *)ctx, CTL_NET_DATA, 0, wr_view(&w));
         b = bytes_of(b.p + n, b.n - n);
@@ -154,7 +153,7 @@ static void relay_close(void *ctx, uint32_t conn)
 {
     uint8_t buf[64];
     struct wr w = wr_of(buf, sizeof buf);
-    const struct wire_net_close m = { .conn = conn };
+    const struct wire_net_close m = {.conn = conn};
     wire_net_close_put(&w, &m);
     (void)control_send((struct boundary *)ctx, CTL_NET_CLOSE, 0, wr_view(&w));
 }
@@ -167,16 +166,18 @@ static void relay_keys_changed(void *ctx)
 bool own_start_auth(struct boundary *b)
 {
     const struct pool_info *p = &b->state->pool;
-    struct auth_config config = { 0 };
+    struct auth_config config = {0};
     struct auth *auth;
     char why[256] = "";
-    hsm_err err = auth_config_parse(bytes_of(p->auth_json, p->auth_json_n), &config, why,
-                                    sizeof why);
+    hsm_err err =
+        auth_config_parse(bytes_of(p->auth_json, p->auth_json_n), &config, why, sizeof why);
     if (err == HSM_OK) {
         (void)snprintf(config.tenant, sizeof config.tenant, "%s", p->tenant);
-        const struct auth_relay relay = { .ctx = b, .open = relay_open, .data = relay_data,
-                                          .close = relay_close,
-                                          .keys_changed = relay_keys_changed };
+        const struct auth_relay relay = {.ctx = b,
+                                         .open = relay_open,
+                                         .data = relay_data,
+                                         .close = relay_close,
+                                         .keys_changed = relay_keys_changed};
         err = auth_new(&config, &relay, &auth);
     }
     if (err != HSM_OK) {

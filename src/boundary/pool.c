@@ -11,7 +11,7 @@
 void pool_info_done(struct pool_info *p)
 {
     free(p->auth_json);
-    *p = (struct pool_info){ 0 };
+    *p = (struct pool_info){0};
 }
 
 void pool_init_done(struct pool_init *p)
@@ -56,7 +56,7 @@ static hsm_err take_auth(struct pool_info *p, struct bytes json)
 hsm_err pool_info_decode(struct bytes body, struct pool_info *ret)
 {
     struct rd r = rd_of(body);
-    struct pool_info p = { 0 };
+    struct pool_info p = {0};
     uint8_t format, state, purge;
     struct bytes auth;
     TRY(rd_u8(&r, &format));
@@ -184,14 +184,14 @@ static const struct member {
     hsm_err (*set)(struct parse *p, uint32_t v);
     bool required;
 } members[] = {
-    { "name", set_name, true },
-    { "tenant", set_tenant, true },
-    { "administrators", set_admins, true },
-    { "auth", set_auth, true },
-    { "retentionDays", set_retention, false },
-    { "purgeProtection", set_purge, false },
-    { "maxKeys", set_max_keys, false },
-    { "resourceId", set_resource, false },
+    {"name", set_name, true},
+    {"tenant", set_tenant, true},
+    {"administrators", set_admins, true},
+    {"auth", set_auth, true},
+    {"retentionDays", set_retention, false},
+    {"purgeProtection", set_purge, false},
+    {"maxKeys", set_max_keys, false},
+    {"resourceId", set_resource, false},
 };
 #define MEMBERS (sizeof members / sizeof members[0])
 
@@ -226,9 +226,9 @@ hsm_err pool_init_parse(struct bytes json, struct pool_init *ret, char *why, siz
     struct json_tok *toks = (struct json_tok *)malloc(TOKENS_MAX * sizeof *toks);
     if (toks == NULL)
         return HSM_E_NOMEM;
-    struct pool_init out = { .info = { .state = POOL_NOT_ACTIVATED, .retention_days = 90,
-                                       .max_keys = KEYS_MAX_DEFAULT } };
-    struct parse p = { .out = &out, .why = why, .cap = cap };
+    struct pool_init out = {
+        .info = {.state = POOL_NOT_ACTIVATED, .retention_days = 90, .max_keys = KEYS_MAX_DEFAULT}};
+    struct parse p = {.out = &out, .why = why, .cap = cap};
     hsm_err err = json.n > POOL_JSON_MAX || json_parse(json, toks, TOKENS_MAX, &p.d) != HSM_OK
                       ? refuse(&p, "is not valid JSON")
                       : parse_members(&p);

@@ -20,8 +20,8 @@ struct pool_info {
     uint8_t retention_days;
     bool purge_protection;
     uint32_t max_keys;
-    uint64_t created;      /* Unix seconds */
-    uint8_t *auth_json;    /* owned */
+    uint64_t created;   /* Unix seconds */
+    uint8_t *auth_json; /* owned */
     size_t auth_json_n;
 };
 void pool_info_done(struct pool_info *p);

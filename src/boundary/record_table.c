@@ -21,7 +21,7 @@ void record_table_done(struct record_table *t)
     free(t->chunk);
     free(t->slot);
     free(t->spare);
-    *t = (struct record_table){ 0 };
+    *t = (struct record_table){0};
 }
 
 struct record *record_at(const struct record_table *t, size_t i)
@@ -113,14 +113,15 @@ struct record *record_insert(struct record_table *t, const uint8_t rid[RID_LEN])
     uint32_t number = t->spare_n > 0 ? t->spare[--t->spare_n] : t->next++;
     HSM_ASSERT(number < t->chunk_n * RECORD_CHUNK);
     struct record *r = numbered(t, number);
-    *r = (struct record){ .revision = 1 };
+    *r = (struct record){.revision = 1};
     memcpy(r->rid, rid, RID_LEN);
     t->slot[free_slot(t, rid)] = number + 1;
     t->n++;
     return r;
 }
 
-/* Close the gap: move later members of the run back unless that would put them before their home. */
+/* Close the gap: move later members of the run back unless that would put them before their home.
+ */
 void record_remove(struct record_table *t, struct record *r)
 {
     size_t mask = t->cap - 1;

@@ -25,7 +25,7 @@ struct record_table {
     size_t chunk_n, chunk_cap;
     uint32_t *spare; /* numbers of removed records */
     size_t spare_n, spare_cap;
-    uint32_t next;   /* first number never used */
+    uint32_t next; /* first number never used */
 };
 void record_table_done(struct record_table *t);
 /* NULL when absent. Pointers stay valid until the record is removed. */

@@ -1,4 +1,5 @@
-/* How a request runs: token, activation, right, handler; then its transaction, audit line, answer. */
+/* How a request runs: token, activation, right, handler; then its transaction, audit line, answer.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,7 @@ bool job_begin(struct worker *w, struct job *j, const struct ring_frame *f)
 {
     const struct command *cmd = command_find(f->type);
     struct rd r = rd_of(f->payload);
-    *j = (struct job){ .w = w, .lane = w->lane, .frame_id = f->id, .payload = f->payload };
+    *j = (struct job){.w = w, .lane = w->lane, .frame_id = f->id, .payload = f->payload};
     j->started_us = clock_mono_us();
     j->rq.b = w->b;
     j->rq.op = f->type;
@@ -87,11 +88,11 @@ static void reset(struct worker *w, struct job *j)
         identity_unref(j->rq.who);
     j->rq.who = NULL;
     keymat_unref(j->crypto.key);
-    j->crypto = (struct crypto_work){ 0 };
+    j->crypto = (struct crypto_work){0};
     j->want_slow = false;
     j->want_key = false;
     j->after = NULL;
-    w->txn = (struct txn){ 0 };
+    w->txn = (struct txn){0};
     w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
 }
 
@@ -113,8 +114,8 @@ static hsm_err authenticate(struct job *j, bool *ret_challenge)
 static hsm_err scope_of(struct request *rq, enum command_scope how, struct scope *ret)
 {
     struct rd r = rd_of(rq->body);
-    struct bytes first = { 0 };
-    *ret = (struct scope){ .kind = SCOPE_ROOT };
+    struct bytes first = {0};
+    *ret = (struct scope){.kind = SCOPE_ROOT};
     switch (how) {
     case SCOPED_NONE:
     case SCOPED_ROOT:
@@ -126,7 +127,7 @@ static hsm_err scope_of(struct request *rq, enum command_scope how, struct scope
         TRY(rd_lv(&r, r.n, &first));
         if (!key_name_valid(first))
             return HSM_E_INVALID_KEY_ID;
-        *ret = (struct scope){ .kind = SCOPE_KEY, .key = first };
+        *ret = (struct scope){.kind = SCOPE_KEY, .key = first};
         return HSM_OK;
     case SCOPED_FIELD:
         TRY(rd_lv(&r, r.n, &first));
@@ -148,8 +149,7 @@ static hsm_err authorize(struct request *rq, const struct command *cmd)
     if (roles_may(b->roles, rq->who, cmd->action, &scope))
         return HSM_OK;
     if (rq->op == OP_SD_DOWNLOAD)
-        return request_fail(rq, HSM_E_DENIED,
-                            "Not authorized to perform Security Domain backup.");
+        return request_fail(rq, HSM_E_DENIED, "Not authorized to perform Security Domain backup.");
     char text[SCOPE_TEXT_MAX + 1];
     scope_format(&scope, text);
     return request_fail(rq, HSM_E_DENIED, "Not authorized to access %s on %s",
@@ -317,9 +317,11 @@ void job_run(struct worker *w, struct job *j)
             if (h == NULL)
                 break;
             j = h;
-            if (held_park(j, generation))
+            err = held_park(j, generation);
+            if (err == HSM_OK)
                 return;
-            continue;
+            if (err == HSM_E_AGAIN)
+                continue;
         }
         if (!proceed(w, j, err, challenge))
             return;
@@ -344,8 +346,10 @@ static void audit_event_of(struct job *j, hsm_err err, struct audit_event *ret)
         return;
     info = r.op == OP_REFUSED ? NULL : wire_op_info(r.op);
     if (err == HSM_OK) {
-        ret->err = r.err;
-        ret->status = r.status;
+        /* A refusal is one, whatever the gateway calls it: it cannot write down that something was
+         * done. */
+        ret->err = r.err == HSM_OK || r.err >= HSM_E__COUNT ? (unsigned)HSM_E_INTERNAL : r.err;
+        ret->status = r.status >= 400 && r.status <= 599 ? r.status : hsm_err_http(ret->err);
     }
     if (r.err != HSM_E_TOKEN_MISSING)
         ret->operation = info != NULL ? info->audit_name : "Unknown";
@@ -357,8 +361,8 @@ static struct bytes answer_of(struct worker *w, struct job *j, hsm_err err, bool
         return bytes_of(j->result, j->result_n);
     if (err == HSM_OK)
         return bytes_of(w->out, result_close(w));
-    struct wire_result r = { .err = (uint16_t)err, .challenge = challenge ? 1 : 0,
-                             .detail = bytes_str(j->rq.detail) };
+    struct wire_result r = {
+        .err = (uint16_t)err, .challenge = challenge ? 1 : 0, .detail = bytes_str(j->rq.detail)};
     struct wr out = wr_of(w->out, RING_FRAME_MAX);
     wire_result_put(&out, &r);
     return wr_view(&out);
@@ -371,10 +375,13 @@ void job_finish(struct worker *w, struct job *j, hsm_err err, bool challenge)
     struct bytes text = audit_render(w->b->audit, &e, w->line, AUDIT_LINE_MAX);
     audit_append(w->b->audit, text);
     struct bytes answer = answer_of(w, j, err, challenge);
-    const struct ring_frame f = { .type = WIRE_ANSWER, .id = j->frame_id, .payload = answer };
-    (void)ring_put(w->b, w->b->rings.out[j->lane], &f);
+    const struct ring_frame f = {.type = WIRE_ANSWER, .id = j->frame_id, .payload = answer};
+    /* At the end of the process the line may not have got onto its ring: then no answer either. */
+    if (!boundary_has_ended(w->b))
+        (void)ring_put(w->b, w->b->rings.out[j->lane], &f);
     w->dirty |= 1u << 31 | 1u << j->lane;
-    secret_wipe(w->out, RESULT_HEAD + w->out_wr.n > answer.n ? RESULT_HEAD + w->out_wr.n : answer.n);
+    secret_wipe(w->out,
+                RESULT_HEAD + w->out_wr.n > answer.n ? RESULT_HEAD + w->out_wr.n : answer.n);
     w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
     secret_wipe(w->crypto_buf, w->crypto_used);
     w->crypto_used = 0;

@@ -19,7 +19,7 @@
 #endif
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
-#define SYS_landlock_restrict_self 446
+#define SYS_landlock_restrict_self  446
 #endif
 
 /* Descriptors stay open above the limit; poll() wants it no smaller than its own array. */
@@ -44,8 +44,8 @@ static void close_span(unsigned from, unsigned to)
         return;
     /* Kernels before 5.9. */
     struct rlimit r;
-    unsigned end = getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < 65536 ? (unsigned)r.rlim_cur
-                                                                             : 65536;
+    unsigned end =
+        getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < 65536 ? (unsigned)r.rlim_cur : 65536;
     for (unsigned fd = from; fd <= to && fd < end; fd++)
         (void)close((int)fd);
 }
@@ -73,7 +73,7 @@ static hsm_err close_others(const int *keep, size_t n)
 
 static hsm_err limit(int what, rlim_t value, const char *name, char *text, size_t cap)
 {
-    const struct rlimit r = { .rlim_cur = value, .rlim_max = value };
+    const struct rlimit r = {.rlim_cur = value, .rlim_max = value};
     return setrlimit((__rlimit_resource_t)what, &r) == 0 ? HSM_OK : failed(text, cap, name);
 }
 
@@ -94,7 +94,7 @@ static hsm_err set_limits(char *text, size_t cap)
  * of which are consecutive. */
 static uint64_t landlock_rights(long abi)
 {
-    static const unsigned bits[] = { 0, 13, 14, 15, 15, 16 };
+    static const unsigned bits[] = {0, 13, 14, 15, 15, 16};
     size_t known = sizeof bits / sizeof bits[0] - 1;
     size_t i = (size_t)abi < known ? (size_t)abi : known;
     return ((uint64_t)1 << bits[i]) - 1;
@@ -108,7 +108,7 @@ static hsm_err close_file_system(char *text, size_t cap)
         (void)snprintf(text, cap, "no Landlock in this kernel");
         return HSM_OK;
     }
-    const struct landlock_ruleset_attr attr = { .handled_access_fs = landlock_rights(abi) };
+    const struct landlock_ruleset_attr attr = {.handled_access_fs = landlock_rights(abi)};
     long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
     if (fd < 0)
         return failed(text, cap, "landlock_create_ruleset");
@@ -141,23 +141,37 @@ hsm_err sandbox_prepare(const int *keep, size_t keep_n, char *text, size_t cap)
 static const int plain_calls[] = {
     /* Rings and inboxes: wait for, clear and signal eventfds; log lines go to standard error.
      * No call that could make a new descriptor is in this list. */
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(poll), SCMP_SYS(ppoll),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
     /* Mutexes, condition variables, the state's lock; yielding inside them. */
-    SCMP_SYS(futex), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall),
+    SCMP_SYS(futex),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(restart_syscall),
     /* The heap gives memory back and grows in place; fresh mappings are below, never executable. */
-    SCMP_SYS(munmap), SCMP_SYS(brk), SCMP_SYS(madvise),
+    SCMP_SYS(munmap),
+    SCMP_SYS(brk),
+    SCMP_SYS(madvise),
     /* libcrypto's generator: entropy, and its check whether the process was forked. */
-    SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
     /* Time, where the vDSO cannot answer; short waits for room in a ring. */
-    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(clock_nanosleep),
     SCMP_SYS(nanosleep),
     /* The allocator counts processors when a second thread first allocates. */
     SCMP_SYS(sched_getaffinity),
     /* qsort() asks how much memory there is before it takes a buffer. */
     SCMP_SYS(sysinfo),
     /* The end: abort() after a failed assertion unblocks and raises its signal. */
-    SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(tgkill),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
 };
 
 static int add_plain(scmp_filter_ctx ctx)
@@ -187,6 +201,13 @@ static int add_memory(scmp_filter_ctx ctx)
     return rc;
 }
 
+/* abort() signals its own thread; nobody else may be signalled. */
+static int add_signals(scmp_filter_ctx ctx)
+{
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+}
+
 hsm_err sandbox_close(char *text, size_t cap)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -200,6 +221,8 @@ hsm_err sandbox_close(char *text, size_t cap)
         rc = add_plain(ctx);
     if (rc == 0)
         rc = add_memory(ctx);
+    if (rc == 0)
+        rc = add_signals(ctx);
     if (rc == 0)
         rc = seccomp_load(ctx);
     seccomp_release(ctx);

@@ -38,7 +38,7 @@ hsm_err sd_handle_status(struct request *rq)
 {
     if (rq->b->state->pool.state != POOL_ACTIVE)
         return HSM_E_NOT_FOUND;
-    const struct wire_sd_status m = { .status = SD_SUCCESS };
+    const struct wire_sd_status m = {.status = SD_SUCCESS};
     wire_sd_status_put(rq->out, &m);
     return HSM_OK;
 }

@@ -14,9 +14,9 @@ static void make_pool(struct rig *r)
     for (unsigned i = 0; i < 3; i++) {
         char name[8];
         snprintf(name, sizeof name, "k%u", i);
-        assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name),
-                                  .kty = KTY_OCT),
-                         HSM_OK);
+        assert_int_equal(
+            RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name), .kty = KTY_OCT),
+            HSM_OK);
     }
     assert_int_equal(r->ended, 0);
 }
@@ -51,7 +51,8 @@ static void sealed_records(void **state)
     struct opened_record o;
     seal_open(&s);
     seal_open(&other);
-    const struct bytes name = bytes_str("a-key"), body = bytes_str("body"), tail = bytes_str("tail");
+    const struct bytes name = bytes_str("a-key"), body = bytes_str("body"),
+                       tail = bytes_str("tail");
     assert_int_equal(seal_rid(s.sc, REC_KEY, name, rid), HSM_OK);
     assert_int_equal(seal_rid(s.sc, REC_KEY_VERSION, name, rid2), HSM_OK);
     assert_memory_not_equal(rid, rid2, RID_LEN);
@@ -70,8 +71,7 @@ static void sealed_records(void **state)
     for (size_t i = 0; i < sealed.n * 8; i++) {
         memcpy(copy, sealed.p, sealed.n);
         copy[i / 8] ^= (uint8_t)(1u << i % 8);
-        assert_int_equal(open_record(s.sc, rid, 5, bytes_of(copy, sealed.n), back, sizeof back,
-                                     &o),
+        assert_int_equal(open_record(s.sc, rid, 5, bytes_of(copy, sealed.n), back, sizeof back, &o),
                          HSM_E_CORRUPT);
     }
     for (size_t n = 0; n < sealed.n; n++)
@@ -80,8 +80,7 @@ static void sealed_records(void **state)
     /* A record under the rid of another name: our own seal, but not that record. */
     w = wr_of(buf, sizeof buf);
     assert_int_equal(seal_record(s.sc, rid2, 5, REC_KEY, name, body, tail, &w), HSM_OK);
-    assert_int_equal(open_record(s.sc, rid2, 5, wr_view(&w), back, sizeof back, &o),
-                     HSM_E_CORRUPT);
+    assert_int_equal(open_record(s.sc, rid2, 5, wr_view(&w), back, sizeof back, &o), HSM_E_CORRUPT);
     w = wr_of(buf, SEAL_OVERHEAD);
     assert_int_equal(seal_record(s.sc, rid, 5, REC_KEY, name, body, tail, &w), HSM_E_TOO_LARGE);
     seal_close(&s);
@@ -92,7 +91,7 @@ static void sealed_private(void **state)
 {
     (void)state;
     struct seal_rig s;
-    uint8_t rid[RID_LEN] = { 1 }, rid2[RID_LEN] = { 2 };
+    uint8_t rid[RID_LEN] = {1}, rid2[RID_LEN] = {2};
     uint8_t sealed[32 + SEAL_PRIVATE_OVERHEAD], again[sizeof sealed];
     uint8_t plain[32] = "0123456789abcdef0123456789abcde";
     struct secret_buf out;
@@ -231,9 +230,9 @@ static void damaged_store(void **state)
     (void)state;
     struct rig *r = &rig;
     static void (*const damage[])(struct rig_store *) = {
-        flip, swap_two, swap_rids, leave_out, twice, instead, go_back, other_revision,
-        far_revision, other_digest, digest_mac, no_digest, other_index, only_digest,
-        sealed_is_gone,
+        flip,       swap_two,  swap_rids,      leave_out,    twice,
+        instead,    go_back,   other_revision, far_revision, other_digest,
+        digest_mac, no_digest, other_index,    only_digest,  sealed_is_gone,
     };
     make_pool(r);
     keep_older(r);
@@ -353,7 +352,7 @@ static void lying_gateway(void **state)
     r->on_txn = TXN_KEEP;
     uint8_t body[64], txn[4096];
     struct wr w = wr_of(body, sizeof body);
-    const struct wire_key_name m = { .name = bytes_str("k2") };
+    const struct wire_key_name m = {.name = bytes_str("k2")};
     wire_key_name_put(&w, &m);
     (void)rig_post(r, 1, OP_KEY_DELETE, rig_token_of(r, RIG_ADMIN, 60), wr_view(&w));
     rig_settle(r);
@@ -389,9 +388,8 @@ static void no_resurrection(void **state)
     (void)state;
     struct rig *r = &rig;
     make_pool(r);
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("ghost"),
-                              .kty = KTY_OCT),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str("ghost"), .kty = KTY_OCT), HSM_OK);
     size_t n = r->kept_n;
     uint8_t *create = malloc(n);
     memcpy(create, r->kept, n);
@@ -435,7 +433,7 @@ static void digest_is_of_the_state(void **state)
 static void record_table_random(void **state)
 {
     (void)state;
-    struct record_table t = { 0 };
+    struct record_table t = {0};
     static uint8_t rids[3000][RID_LEN];
     static bool in[3000];
     memset(in, 0, sizeof in);
@@ -473,7 +471,7 @@ static void record_table_random(void **state)
 static void key_index_order(void **state)
 {
     (void)state;
-    struct key_index x = { 0 };
+    struct key_index x = {0};
     struct key *keys[1000];
     char name[16];
     for (unsigned i = 0; i < 1000; i++) {
@@ -491,7 +489,8 @@ static void key_index_order(void **state)
         strcpy(last, lower);
     }
     assert_int_equal(n, 1000);
-    assert_ptr_equal(key_index_find(&x, bytes_str("kEy-13")), key_index_find(&x, bytes_str("KEY-13")));
+    assert_ptr_equal(key_index_find(&x, bytes_str("kEy-13")),
+                     key_index_find(&x, bytes_str("KEY-13")));
     assert_non_null(key_index_find(&x, bytes_str("key-13")));
     for (unsigned i = 0; i < 1000; i++) {
         key_index_remove(&x, keys[i]);
@@ -504,16 +503,11 @@ static void key_index_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sealed_records),
-        cmocka_unit_test(sealed_private),
-        cmocka_unit_test(damaged_store),
-        cmocka_unit_test(wrong_owner),
-        cmocka_unit_test(genesis_again),
-        cmocka_unit_test(genesis_retried),
-        cmocka_unit_test(lying_gateway),
-        cmocka_unit_test(no_resurrection),
-        cmocka_unit_test(digest_is_of_the_state),
-        cmocka_unit_test(record_table_random),
+        cmocka_unit_test(sealed_records),         cmocka_unit_test(sealed_private),
+        cmocka_unit_test(damaged_store),          cmocka_unit_test(wrong_owner),
+        cmocka_unit_test(genesis_again),          cmocka_unit_test(genesis_retried),
+        cmocka_unit_test(lying_gateway),          cmocka_unit_test(no_resurrection),
+        cmocka_unit_test(digest_is_of_the_state), cmocka_unit_test(record_table_random),
         cmocka_unit_test(key_index_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

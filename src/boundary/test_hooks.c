@@ -59,7 +59,7 @@ static void try_open(void)
 }
 static void try_execve(void)
 {
-    char *const none[] = { NULL };
+    char *const none[] = {NULL};
     (void)execve("/bin/true", none, none);
 }
 static void try_ptrace(void)
@@ -85,9 +85,14 @@ void test_forbidden_call(void)
         const char *name;
         void (*run)(void);
     } calls[] = {
-        { "socket", try_socket }, { "connect", try_connect }, { "open", try_open },
-        { "execve", try_execve }, { "ptrace", try_ptrace },   { "fork", try_fork },
-        { "execmem", try_executable_memory }, { "kill", try_kill },
+        {"socket", try_socket},
+        {"connect", try_connect},
+        {"open", try_open},
+        {"execve", try_execve},
+        {"ptrace", try_ptrace},
+        {"fork", try_fork},
+        {"execmem", try_executable_memory},
+        {"kill", try_kill},
     };
     const char *name = getenv("KEYHOLD_TEST_SYSCALL");
     for (size_t i = 0; name != NULL && i < sizeof calls / sizeof calls[0]; i++)

@@ -1,8 +1,8 @@
 /* Frames of a hostile gateway into the boundary's dispatcher. The input is a sequence of
  *   lane u8 | type u8 | length u16 | bytes
- * Requests run as an administrator who also has the crypto roles, so that handlers are reached without
- * a token. Proposals are committed at once. Breaking the protocol ends the process in earnest;
- * here it only ends the input. */
+ * Requests run as an administrator who also has the crypto roles, so that handlers are reached
+ * without a token. Proposals are committed at once. Breaking the protocol ends the process in
+ * earnest; here it only ends the input. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
@@ -42,7 +42,7 @@ static void noted(struct boundary *who, int code, const char *text)
 
 static void control(unsigned type, struct bytes payload)
 {
-    const struct ring_frame f = { .type = (uint16_t)type, .id = 1, .payload = payload };
+    const struct ring_frame f = {.type = (uint16_t)type, .id = 1, .payload = payload};
     (void)control_frame(b, &f);
 }
 
@@ -50,7 +50,7 @@ static void commit(struct bytes propose)
 {
     struct wire_propose p;
     must(wire_propose_decode(propose, &p));
-    const struct wire_apply m = { .index = ++next_index, .accepted = 1, .txn = p.bytes };
+    const struct wire_apply m = {.index = ++next_index, .accepted = 1, .txn = p.bytes};
     struct wr w = wr_of(apply_buf, sizeof apply_buf);
     wire_apply_put(&w, &m);
     must(wr_ok(&w));
@@ -97,11 +97,11 @@ static struct identity *admin(void)
 static void request(unsigned type, struct bytes body)
 {
     struct worker *w = &b->lane[1];
-    const struct wire_caller c = { .host = bytes_str("h") };
+    const struct wire_caller c = {.host = bytes_str("h")};
     struct wr cw = wr_of(caller_buf, sizeof caller_buf);
     wire_caller_put(&cw, &c);
     wr_bytes(&cw, body.p, body.n);
-    const struct ring_frame f = { .type = (uint16_t)type, .id = 2, .payload = wr_view(&cw) };
+    const struct ring_frame f = {.type = (uint16_t)type, .id = 2, .payload = wr_view(&cw)};
     const struct command *cmd = command_find(type);
     if (cmd == NULL || cmd->handler == NULL || cmd->lane != LANE_REQUEST ||
         boundary_phase(b) != PHASE_SERVING || !job_begin(w, &w->job, &f)) {
@@ -122,11 +122,12 @@ static void add_role(const char *name, const char *guid)
     if (role == NULL)
         abort();
     uuid_format(&role->guid, text);
-    snprintf(id, sizeof id, "Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/%s",
-             text);
-    const struct wire_role_assignment_put m = { .scope = bytes_str("/"), .guid = bytes_str(guid),
-                                                .principal = bytes_str(ADMIN),
-                                                .role_id = bytes_str(id) };
+    snprintf(id, sizeof id,
+             "Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/%s", text);
+    const struct wire_role_assignment_put m = {.scope = bytes_str("/"),
+                                               .guid = bytes_str(guid),
+                                               .principal = bytes_str(ADMIN),
+                                               .role_id = bytes_str(id)};
     struct wr w = wr_of(body, sizeof body);
     wire_role_assignment_put_put(&w, &m);
     request(OP_ROLE_ASSIGNMENT_PUT, wr_view(&w));
@@ -142,16 +143,16 @@ static void begin(void)
 {
     uint8_t buf[128];
     struct wr w = wr_of(buf, sizeof buf);
-    const struct wire_hello hello = { .version = WIRE_VERSION, .lanes = 1 };
+    const struct wire_hello hello = {.version = WIRE_VERSION, .lanes = 1};
     wire_hello_put(&w, &hello);
     control(CTL_HELLO, wr_view(&w));
     w = wr_of(buf, sizeof buf);
-    const struct wire_load_begin load = { 0 };
+    const struct wire_load_begin load = {0};
     wire_load_begin_put(&w, &load);
     control(CTL_LOAD_BEGIN, wr_view(&w));
     send_empty(CTL_LOAD_END);
     w = wr_of(buf, sizeof buf);
-    const struct wire_audit_resume resume = { 0 };
+    const struct wire_audit_resume resume = {0};
     wire_audit_resume_put(&w, &resume);
     control(CTL_AUDIT_RESUME, wr_view(&w));
     drain();
@@ -166,7 +167,7 @@ static void start(void)
     struct pool_init init;
     char why[200];
     struct roots mine;
-    struct boundary_config c = { .roots = &mine, .init = &init, .fresh = true, .slow_threads = 1 };
+    struct boundary_config c = {.roots = &mine, .init = &init, .fresh = true, .slow_threads = 1};
     log_init("fuzz", LOG_ERROR_L);
     must(pool_init_parse(bytes_str(pool_json), &init, why, sizeof why));
     must(roots_decode(bytes_of(roots_text.p, roots_text.n), &mine));

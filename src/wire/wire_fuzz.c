@@ -1,5 +1,5 @@
-/* Every message's codec: what decodes must encode to the same bytes again; what does not decode must
- * leave the cursor where it was. The first byte picks the message. */
+/* Every message's codec: what decodes must encode to the same bytes again; what does not decode
+ * must leave the cursor where it was. The first byte picks the message. */
 #include <stdlib.h>
 #include "wire/wire.h"
 
@@ -26,8 +26,8 @@ static void walk(struct bytes list)
 #define CHECK_id(name)
 #define CHECK_bytes(name)
 #define CHECK_secret(name)
-#define CHECK_list(name)             walk(m.name);
-#define CHECK(kind, name, max)       CHECK_##kind(name)
+#define CHECK_list(name)       walk(m.name);
+#define CHECK(kind, name, max) CHECK_##kind(name)
 
 #define ROUND(name, FIELDS)                                                                        \
     static void round_##name(struct bytes in)                                                      \
