@@ -15,6 +15,7 @@
 #include "cli/local.h"
 #include "codec/json.h"
 #include "fabric/identity/pki.h"
+#include "partition/process.h"
 #include "partition/supervisor.h"
 
 #define PORT_DEFAULT    8443
@@ -119,7 +120,7 @@ static int prepare(struct cli *c, const char *name, const char *port, const char
                         path);
     int status = make_config(c, name, port, cpus, &cfg, &d);
     cli_path(c, HOME_PKI, path);
-    if (status == CLI_OK && 
+    if (status == CLI_OK &&
         pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(), NULL, text,
                    sizeof text) != HSM_OK)
         status = cli_fail(CLI_FAILED, "certificates: %s", text);
@@ -165,7 +166,7 @@ static void daemon_child(const struct cli *c, int ready_fd)
     int log_fd = -1, null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (dir_ensure(path, 0700) == HSM_OK) {
         cli_path(c, HOME_LOG "/supervisor.log", path);
-        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        log_fd = process_log_open(path);
     }
     (void)dup2(null_fd, 0);
     (void)dup2(log_fd >= 0 ? log_fd : null_fd, 1);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -9,16 +10,18 @@
 #include "net/door_client.h"
 
 #define DRAIN_MS        2000
-#define DOOR_TRIES      100
-#define DOOR_RETRY_US   50000
+#define DOOR_RETRY_MS   100
 #define CONNECTIONS_MAX 1024
 
 struct server {
     uv_loop_t loop;
     struct fabric *fabric;
     struct http_server *http;
+    const char *door;
     uv_signal_t term, interrupt;
+    uv_timer_t door_timer;
     uint16_t port;
+    int ready_fd;
 };
 
 static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
@@ -26,6 +29,9 @@ static void on_request(void *ctx, struct http_exchange *x, const struct http_req
     struct server *s = ctx;
     struct answer a;
     fabric_answer(s->fabric, rq, clock_now_ms(), &a);
+    /* A connection that named no host came here by default: the next one may name it. */
+    if (a.status == 421)
+        http_exchange_last(x);
     http_respond(x, a.status, wr_view(&a.headers), wr_view(&a.body), a.secret);
     if (a.secret)
         fabric_wipe(s->fabric);
@@ -45,6 +51,7 @@ static void on_drained(void *ctx)
     s->http = NULL;
     uv_close((uv_handle_t *)&s->term, NULL);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->door_timer, NULL);
 }
 
 static void on_signal(uv_signal_t *h, int signum)
@@ -53,13 +60,44 @@ static void on_signal(uv_signal_t *h, int signum)
     (void)signum;
     uv_signal_stop(&s->term);
     uv_signal_stop(&s->interrupt);
+    uv_timer_stop(&s->door_timer);
+    s->door = NULL;
     http_server_drain(s->http, DRAIN_MS, on_drained, s);
+}
+
+/* Once: somebody can come in. */
+static void report(struct server *s)
+{
+    if (s->ready_fd < 0)
+        return;
+    if (dprintf(s->ready_fd, "%u\n", s->port) < 0)
+        log_warn("nobody waits for readiness");
+    close(s->ready_fd);
+    s->ready_fd = -1;
+}
+
+/* The door may be starting at the same moment, and it may be started again at any time. */
+static void look_for_door(uv_timer_t *t)
+{
+    struct server *s = t->data;
+    int fd = door_connect(s->door);
+    if (fd >= 0 && http_server_from_door(s->http, fd) == HSM_OK) {
+        uv_timer_stop(t);
+        report(s);
+    }
+}
+
+static void on_door_closed(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->door != NULL)
+        (void)uv_timer_start(&s->door_timer, look_for_door, 0, DOOR_RETRY_MS);
 }
 
 static hsm_err start_http(struct server *s, const struct server_options *o)
 {
     const struct http_server_handlers handlers = {
-        .ctx = s, .request = on_request, .refused = on_refused};
+        .ctx = s, .request = on_request, .refused = on_refused, .door_closed = on_door_closed};
     char text[256];
     SSL_CTX *tls = http_tls_context(o->cert, o->key, text, sizeof text);
     if (tls == NULL) {
@@ -73,28 +111,13 @@ static hsm_err start_http(struct server *s, const struct server_options *o)
     return e;
 }
 
-/* The door may be starting at the same moment. */
-static hsm_err join_door(struct server *s, const char *path)
-{
-    int fd = -1;
-    for (int i = 0; i < DOOR_TRIES && fd < 0; i++) {
-        fd = door_connect(path);
-        if (fd < 0 && errno != ENOENT && errno != ECONNREFUSED)
-            break;
-        if (fd < 0)
-            usleep(DOOR_RETRY_US);
-    }
-    if (fd < 0) {
-        log_error("front door %s: %s", path, strerror(errno));
-        return HSM_E_IO;
-    }
-    return http_server_from_door(s->http, fd);
-}
-
 static hsm_err open_ways_in(struct server *s, const struct server_options *o)
 {
-    if (o->door != NULL)
-        TRY(join_door(s, o->door));
+    if (uv_timer_init(&s->loop, &s->door_timer) != 0)
+        return HSM_E_IO;
+    s->door_timer.data = s;
+    s->door = o->door;
+    on_door_closed(s);
     if (o->listen_addr[0] == 0)
         return HSM_OK;
     hsm_err e = http_server_listen(s->http, o->listen_addr, o->listen_port, &s->port);
@@ -113,18 +136,10 @@ static bool watch_signals(struct server *s)
            uv_signal_start(&s->interrupt, on_signal, SIGINT) == 0;
 }
 
-static bool report(const struct server *s, int fd)
-{
-    if (fd < 0)
-        return true;
-    bool ok = dprintf(fd, "%u\n", s->port) > 0;
-    close(fd);
-    return ok;
-}
-
 int server_run(const struct server_options *o)
 {
     static struct server s;
+    s.ready_fd = o->ready_fd;
     umask(077);
     hsm_err e = fabric_open(&o->fabric, clock_now_ms(), &s.fabric);
     if (e != HSM_OK) {
@@ -132,8 +147,10 @@ int server_run(const struct server_options *o)
         return 1;
     }
     if (uv_loop_init(&s.loop) != 0 || start_http(&s, o) != HSM_OK ||
-        open_ways_in(&s, o) != HSM_OK || !watch_signals(&s) || !report(&s, o->ready_fd))
+        open_ways_in(&s, o) != HSM_OK || !watch_signals(&s))
         return 1;
+    if (o->door == NULL)
+        report(&s);
     log_info("control origin %s is ready", o->fabric.origin);
     uv_run(&s.loop, UV_RUN_DEFAULT);
     uv_loop_close(&s.loop);

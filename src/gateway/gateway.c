@@ -10,10 +10,11 @@
 #include "gateway/audit_sink.h"
 #include "gateway/control.h"
 #include "gateway/http_loop.h"
+#include "gateway/pool_state.h"
 #include "gateway/relay.h"
 #include "gateway/statusd.h"
 
-#define AUDIT_MS       100
+#define AUDIT_MS       100 /* also: between looks at the pool's state */
 #define SYNC_EVERY     10 /* audit drains */
 #define READY_RETRY_MS 10
 #define QUIESCE_MS     10000
@@ -38,6 +39,7 @@ struct gateway {
     struct store *store;
     struct relay *relay;
     struct statusd *statusd;
+    struct pool_state_file pool_state;
     struct http_loop *http[RING_LANES_MAX];
     unsigned http_n;
     _Atomic unsigned http_stopped;
@@ -178,6 +180,11 @@ static void on_audit_timer(uv_timer_t *t)
         die(g, "the audit ring is damaged");
     if (++g->drains % SYNC_EVERY == 0 && !g->sync_running)
         g->sync_running = uv_queue_work(&g->loop, &g->sync, sync_work, sync_done) == 0;
+    if (g->phase == PHASE_SERVING) {
+        struct store_info info;
+        store_info(g->store, &info);
+        pool_state_look(&g->pool_state, info.applied);
+    }
 }
 
 /* ---- readiness ---- */
@@ -234,6 +241,7 @@ static void on_start_status(void *ctx, const struct wire_status *m)
     if (start_http(g) != HSM_OK)
         die(g, "the HTTP loops cannot start");
     g->phase = PHASE_SERVING;
+    pool_state_take(&g->pool_state, m);
     log_info("pool %s is served by %u loops", g->pool.name, g->http_n);
     tell_ready(g);
 }
@@ -317,6 +325,7 @@ static hsm_err open_rest(struct gateway *g)
         return err;
     }
     control_set_relay(g->control, g->relay);
+    g->pool_state = (struct pool_state_file){.path = g->o->pool_state, .control = g->control};
     if (g->o->control != NULL) {
         err = statusd_new(&g->loop, g->control, g->o->control, &facts, &g->statusd);
         if (err != HSM_OK) {

@@ -24,6 +24,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "base/file.h"
 #include "gateway/gateway.h"
 #include "wire/wire.h"
 
@@ -256,6 +257,7 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
 {
     static struct gateway_options o;
     char store[128], audit[128], cert[128], key[128], listen_at[64], echo[64], face[128], ready[16];
+    char state[128];
     static char rings[512], text[256];
     int pipe_fd[2];
     assert_int_equal(pipe(pipe_fd), 0);
@@ -269,6 +271,7 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
     close(pipe_fd[0]);
     (void)snprintf(store, sizeof store, "%s/store", f->dir);
     (void)snprintf(audit, sizeof audit, "%s/audit", f->dir);
+    (void)snprintf(state, sizeof state, "%s/pool-state", f->dir);
     (void)snprintf(cert, sizeof cert, "%s/cert.pem", f->dir);
     (void)snprintf(key, sizeof key, "%s/key.pem", f->dir);
     (void)snprintf(listen_at, sizeof listen_at, "127.0.0.1:%u", f->port);
@@ -299,6 +302,8 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
                           echo,
                           "--control",
                           f->status_path,
+                          "--pool-state",
+                          state,
                           "--ready-fd",
                           ready};
     int argc = sizeof argv / sizeof argv[0];
@@ -435,6 +440,17 @@ static size_t audit_lines(const struct fake *f)
 
 #define BEGINS(text, with) assert_memory_equal(text, with, strlen(with))
 
+static void expect_state_file(const struct fake *f, const char *want)
+{
+    char path[128];
+    uint8_t text[32];
+    size_t n = 0;
+    (void)snprintf(path, sizeof path, "%s/pool-state", f->dir);
+    assert_int_equal(file_read(path, text, sizeof text, &n), HSM_OK);
+    assert_int_equal(n, strlen(want));
+    assert_memory_equal(text, want, n);
+}
+
 static void test_life(void **state)
 {
     struct fake *f = *state;
@@ -450,6 +466,7 @@ static void test_life(void **state)
     const char *line = status_line(f);
     assert_non_null(strstr(line, "\"state\":\"Active\""));
     assert_non_null(strstr(line, "\"leader\":true"));
+    expect_state_file(f, "Active\n");
     assert_int_equal(audit_lines(f), f->audit_seq); /* the status line comes after them */
     assert_int_equal(kill(f->gateway, SIGTERM), 0);
     assert_int_equal(finish(f), 0);

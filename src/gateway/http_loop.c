@@ -8,7 +8,7 @@
 #include "net/door_client.h"
 
 #define DRAIN_MS      5000
-#define DOOR_RETRY_MS 200
+#define DOOR_RETRY_MS 100
 
 struct http_loop {
     struct http_loop_config cfg;

@@ -11,7 +11,8 @@ const char options_usage[] =
     "usage: keyhold-gateway --rings TEXT --store DIR --audit DIR --cert FILE --key FILE\n"
     "                       --loops N --face suffix=S,port=P,authority=URL [--face ...]\n"
     "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
-    "                       [--region NAME] [--control PATH] [--cpus LIST] [--ready-fd N]\n"
+    "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
+    "                       [--cpus LIST] [--ready-fd N]\n"
     "Started by keyhold-supervisor; serves a pool's data plane over HTTPS.\n";
 
 static bool number(const char *text, long max, long *ret)
@@ -119,6 +120,9 @@ static bool take(struct gateway_options *o, int option, const char *arg)
     case 'o':
         o->control = arg;
         return true;
+    case 'p':
+        o->pool_state = arg;
+        return true;
     case 'u':
         return take_cpus(o, arg);
     case 'y':
@@ -171,6 +175,7 @@ hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *
         {"issuer-connect", required_argument, NULL, 'i'},
         {"region", required_argument, NULL, 'g'},
         {"control", required_argument, NULL, 'o'},
+        {"pool-state", required_argument, NULL, 'p'},
         {"cpus", required_argument, NULL, 'u'},
         {"ready-fd", required_argument, NULL, 'y'},
         {NULL, 0, NULL, 0},

@@ -20,6 +20,7 @@ struct gateway_options {
     const char *issuer_connect; /* NULL: none */
     const char *region;
     const char *control; /* NULL: none */
+    const char *pool_state; /* NULL: none */
     int ready_fd;        /* -1: none */
 };
 

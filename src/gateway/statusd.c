@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "codec/json.h"
+#include "gateway/pool_state.h"
 
 #define CLIENTS_MAX 16
 #define LINE_MAX_N  8192
@@ -25,20 +26,6 @@ struct statusd {
     bool is_stopping;
     struct statusd_client *client[CLIENTS_MAX];
 };
-
-static const char *state_name(unsigned state)
-{
-    switch (state) {
-    case POOL_NEW:
-        return "New";
-    case POOL_NOT_ACTIVATED:
-        return "NotActivated";
-    case POOL_ACTIVE:
-        return "Active";
-    default:
-        return "Unknown";
-    }
-}
 
 static void put_text(struct json_wr *j, const char *name, const char *text)
 {
@@ -70,7 +57,7 @@ static void put_status(struct json_wr *j, const struct wire_status *m)
 {
     char hash[65];
     hex_encode(hash, m->audit_hash.p, m->audit_hash.n);
-    put_text(j, "state", state_name(m->pool_state));
+    put_text(j, "state", pool_state_name(m->pool_state));
     put_count(j, "keys", m->keys);
     put_count(j, "versions", m->versions);
     put_count(j, "applied", m->applied);

@@ -233,6 +233,8 @@ static void gateway_args(const struct installation *in, int ready_fd, const char
     process_args_add(a, "%s", c->region);
     process_args_add(a, "--control");
     process_args_add(a, "%s/" HOME_CONTROL, in->home);
+    process_args_add(a, "--pool-state");
+    process_args_add(a, "%s/" HOME_POOL_STATE, in->home);
     if (c->cpus[0] != '\0') {
         process_args_add(a, "--cpus");
         process_args_add(a, "%s", c->cpus);

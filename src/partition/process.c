@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define LOG_KEEP_MAX (8 << 20)
 
 void process_args_add(struct process_args *a, const char *fmt, ...)
 {
@@ -21,6 +25,16 @@ void process_args_add(struct process_args *a, const char *fmt, ...)
     a->argv[a->n++] = a->buf + a->used;
     a->argv[a->n] = NULL;
     a->used += (size_t)n + 1;
+}
+
+int process_log_open(const char *path)
+{
+    char old[PATH_MAX];
+    struct stat st;
+    if (stat(path, &st) == 0 && st.st_size > LOG_KEEP_MAX &&
+        snprintf(old, sizeof old, "%s.1", path) < (int)sizeof old)
+        (void)rename(path, old); /* when it cannot be moved it grows on */
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
 /* After fork: async-signal-safe calls only. */
@@ -48,6 +62,8 @@ static void child(const struct process_spec *spec, pid_t parent, int log_fd)
     if (spec->ready_fd >= 0)
         (void)fcntl(spec->ready_fd, F_SETFD, 0);
     (void)execv(spec->args->argv[0], spec->args->argv);
+    static const char text[] = "the program cannot be started: it is missing or not executable\n";
+    (void)!write(2, text, sizeof text - 1); /* to its log */
     _exit(127);
 }
 
@@ -55,7 +71,7 @@ hsm_err process_start(const struct process_spec *spec, pid_t *ret)
 {
     if (spec->args->overflow)
         return HSM_E_RANGE;
-    int log_fd = open(spec->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int log_fd = process_log_open(spec->log_path);
     if (log_fd < 0)
         return HSM_E_IO;
     pid_t parent = getpid();

@@ -28,6 +28,9 @@ struct process_spec {
     unsigned inherit_n;
     const struct ring_fds *rings;    /* NULL, or inherited as well */
 };
+/* Open for appending, made when missing. What it holds moves to PATH.1 first when it is larger than
+ * 8 MiB, so that the logs of an installation do not grow with every start. -1: errno. */
+int process_log_open(const char *path);
 /* fork + exec. The child dies with the supervisor (PR_SET_PDEATHSIG), gets its own process group
  * and default signal handling. HSM_E_IO: errno. */
 HSM_MUST_USE hsm_err process_start(const struct process_spec *spec, pid_t *ret);

@@ -176,12 +176,7 @@ static void on_exit_of(struct supervisor *s, enum unit_id id, int status)
             schedule(&s->unit[UNIT_BOUNDARY]);
         return;
     }
-    if (id == UNIT_DOOR) {
-        /* The others hold connections to the old door. */
-        end_unit(&s->unit[UNIT_FABRIC], SIGTERM, KILL_MS);
-        end_unit(&s->unit[UNIT_GATEWAY], SIGTERM, KILL_MS);
-    }
-    schedule(u);
+    schedule(u); /* fabric and gateway look for a lost door by themselves */
 }
 
 static void reap(struct supervisor *s)
@@ -214,8 +209,6 @@ static void start_due(struct supervisor *s)
     struct unit *boundary = &s->unit[UNIT_BOUNDARY];
     if (door->pid == 0 && now >= door->restart_at && start_unit(s, UNIT_DOOR, NULL) != HSM_OK)
         schedule(door);
-    if (!door->ready)
-        return; /* the others connect to it when they start */
     if (fabric->pid == 0 && now >= fabric->restart_at && start_unit(s, UNIT_FABRIC, NULL) != HSM_OK)
         schedule(fabric);
     if (boundary->pid == 0 && s->unit[UNIT_GATEWAY].pid == 0 && now >= boundary->restart_at)
@@ -269,7 +262,7 @@ static void wait_events(struct supervisor *s)
             on_ready_fd(s, i);
     struct signalfd_siginfo si;
     while (p[0].revents != 0 && read(s->signals, &si, sizeof si) == (ssize_t)sizeof si) {
-        if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) {
+        if (si.ssi_signo != SIGCHLD) {
             log_info("stopping");
             s->stopping = true;
         }
@@ -297,7 +290,7 @@ int supervisor_run(const struct supervisor_options *o)
         [UNIT_GATEWAY] = "gateway",
     };
     struct supervisor s = { .report_fd = o->ready_fd };
-    char text[600];
+    char text[600] = "a path is too long, or no descriptor is left";
     for (unsigned i = 0; i < UNIT__COUNT; i++)
         s.unit[i] = (struct unit){ .name = names[i], .ready_fd = -1 };
     if (s.report_fd >= 0)

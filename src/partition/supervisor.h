@@ -1,6 +1,7 @@
 /* Keeps one installation running: front door, fabric, and the partition (boundary and gateway,
  * which live and die together because they share fresh rings). A process that ends is started again
- * with a growing pause; orderly stop on SIGTERM or SIGINT. Single-threaded, holds no secret. */
+ * with a growing pause; orderly stop on SIGTERM, SIGINT (Ctrl-C of `keyhold up --foreground`) or
+ * SIGHUP (its terminal is gone). Single-threaded, holds no secret. */
 #ifndef PARTITION_SUPERVISOR_H
 #define PARTITION_SUPERVISOR_H
 
@@ -25,5 +26,6 @@ int supervisor_run(const struct supervisor_options *o);
 #define HOME_LOCK       "run/supervisor.lock" /* flock held while it runs; contains the pid */
 #define HOME_DOOR       "run/door.%s.sock"    /* fabric, pool */
 #define HOME_CONTROL    "run/gateway-0.sock"  /* status line of the gateway */
+#define HOME_POOL_STATE "run/pool-state"      /* one word by the gateway, read by the fabric */
 
 #endif
