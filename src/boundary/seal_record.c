@@ -164,14 +164,29 @@ hsm_err seal_rid(struct seal_ctx *c, enum record_kind kind, struct bytes name,
     return hmac(c, KEY_INDEX, part, 2, rid);
 }
 
-hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, struct bytes ops,
+hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
+                     const uint8_t past[SEAL_MAC_LEN], struct bytes ops,
                      uint8_t mac[SEAL_MAC_LEN])
 {
-    const struct bytes part[] = { bytes_of(id->b, sizeof id->b), ops };
-    return hmac(c, KEY_TXN, part, 2, mac);
+    uint8_t number[8];
+    be64_put(number, seen);
+    const struct bytes part[] = { bytes_of(id->b, sizeof id->b), bytes_of(number, sizeof number),
+                                  bytes_of(past, SEAL_MAC_LEN), ops };
+    return hmac(c, KEY_TXN, part, 4, mac);
 }
 
-/* One key, two uses: an element's text begins with the byte 1, the digest's own with 2. */
+/* One key, three uses: an element's text begins with the byte 1, the digest's own with 2, the
+ * past's with 3. */
+hsm_err seal_past_add(struct seal_ctx *c, uint8_t past[SEAL_MAC_LEN],
+                      const uint8_t mac[SEAL_MAC_LEN], bool accepted)
+{
+    uint8_t text[2 + 2 * SEAL_MAC_LEN] = { 3, accepted ? 1 : 0 };
+    memcpy(text + 2, past, SEAL_MAC_LEN);
+    memcpy(text + 2 + SEAL_MAC_LEN, mac, SEAL_MAC_LEN);
+    const struct bytes part = bytes_of(text, sizeof text);
+    return hmac(c, KEY_DIGEST, &part, 1, past);
+}
+
 hsm_err seal_digest_element(struct seal_ctx *c, const uint8_t rid[RID_LEN], uint64_t revision,
                             const uint8_t tag[SEAL_TAG_LEN], uint8_t element[SEAL_MAC_LEN])
 {

@@ -64,9 +64,13 @@ HSM_MUST_USE hsm_err seal_private(struct seal_ctx *c, const uint8_t rid[RID_LEN]
 HSM_MUST_USE hsm_err open_private(struct seal_ctx *c, const uint8_t rid[RID_LEN],
                                   struct bytes sealed, struct secret_buf *ret);
 
-/* MAC over a transaction's id and operations. */
-HSM_MUST_USE hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, struct bytes ops,
+/* MAC over a transaction's id, the past it was made in, and its operations. */
+HSM_MUST_USE hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
+                                  const uint8_t past[SEAL_MAC_LEN], struct bytes ops,
                                   uint8_t mac[SEAL_MAC_LEN]);
+/* past := hash of the past and one more transaction, of which mac and verdict are given. */
+HSM_MUST_USE hsm_err seal_past_add(struct seal_ctx *c, uint8_t past[SEAL_MAC_LEN],
+                                   const uint8_t mac[SEAL_MAC_LEN], bool accepted);
 /* Element of the state digest: HMAC(digest key, rid || revision || tag). */
 HSM_MUST_USE hsm_err seal_digest_element(struct seal_ctx *c, const uint8_t rid[RID_LEN],
                                          uint64_t revision, const uint8_t tag[SEAL_TAG_LEN],

@@ -25,8 +25,10 @@ hsm_err state_new(struct roles *roles, struct keycache *cache, struct state **re
     s->roles = roles;
     s->cache = cache;
     s->scratch = (uint8_t *)malloc(SCRATCH_LEN);
-    if (s->scratch == NULL || lock_init(&s->lock) != HSM_OK) {
+    s->pasts = (uint8_t(*)[SEAL_MAC_LEN])calloc(STATE_PAST_MAX, sizeof *s->pasts);
+    if (s->scratch == NULL || s->pasts == NULL || lock_init(&s->lock) != HSM_OK) {
         free(s->scratch);
+        free(s->pasts);
         free(s);
         return HSM_E_NOMEM;
     }
@@ -59,6 +61,7 @@ void state_free(struct state *s)
     pool_info_done(&s->pool);
     (void)pthread_rwlock_destroy(&s->lock);
     free(s->scratch);
+    free(s->pasts);
     free(s);
 }
 
@@ -110,7 +113,7 @@ void state_sum_sub(uint8_t sum[32], const uint8_t element[32])
     }
 }
 
-#define DIGEST_FORMAT 1u
+#define DIGEST_FORMAT 2u
 
 hsm_err state_digest(const struct state *s, struct seal_ctx *sc, struct wr *out)
 {
@@ -122,6 +125,8 @@ hsm_err state_digest(const struct state *s, struct seal_ctx *sc, struct wr *out)
     wr_u64(&w, s->max_revision);
     wr_u64(&w, s->records.n);
     wr_bytes(&w, s->sum, sizeof s->sum);
+    wr_u64(&w, s->applied_n);
+    wr_bytes(&w, s->past, sizeof s->past);
     uint8_t mac[SEAL_MAC_LEN];
     TRY(seal_digest_mac(sc, wr_view(&w), mac));
     wr_bytes(&w, mac, sizeof mac);
@@ -141,6 +146,8 @@ static hsm_err digest_open(struct seal_ctx *sc, struct bytes digest, struct stat
     TRY(rd_u64(&r, &c.max_revision));
     TRY(rd_u64(&r, &c.count));
     TRY(rd_copy(&r, c.sum, sizeof c.sum));
+    TRY(rd_u64(&r, &c.applied_n));
+    TRY(rd_copy(&r, c.past, sizeof c.past));
     struct bytes text = bytes_of(digest.p, digest.n - r.n);
     TRY(rd_bytes(&r, SEAL_MAC_LEN, &mac));
     TRY(rd_end(&r));
@@ -172,6 +179,9 @@ hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index,
     }
     s->index = c.index;
     s->floor = c.floor;
+    s->applied_n = s->past_from = c.applied_n;
+    memcpy(s->past, c.past, sizeof s->past);
+    memcpy(s->pasts[c.applied_n % STATE_PAST_MAX], c.past, sizeof c.past);
     state_saw_revision(s, c.max_revision);
     *ret = c;
     return HSM_OK;

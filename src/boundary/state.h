@@ -14,7 +14,9 @@
 #include "boundary/roles.h"
 #include "boundary/seal_record.h"
 
-#define STATE_DIGEST_LEN (1u + 4u * 8u + 32u + SEAL_MAC_LEN)
+#define STATE_DIGEST_LEN (1u + 5u * 8u + 2u * 32u + SEAL_MAC_LEN)
+/* A transaction that commits after so many others that its maker had not seen is refused. */
+#define STATE_PAST_MAX 16384u
 
 struct audit_mark {
     bool present;
@@ -37,6 +39,10 @@ struct state {
     uint64_t floor;
     uint64_t max_revision;  /* of the log */
     uint8_t sum[32];        /* of digest elements, mod 2^256 */
+    uint64_t applied_n;     /* transactions ever applied */
+    uint8_t past[SEAL_MAC_LEN]; /* hash of them, in order */
+    uint64_t past_from;     /* applied_n when loaded */
+    uint8_t (*pasts)[SEAL_MAC_LEN]; /* what past was, by applied_n modulo STATE_PAST_MAX */
     atomic_uint_fast64_t next_revision; /* largest ever seen or given out here */
     uint8_t *scratch;       /* control thread: opened records */
 };
@@ -66,8 +72,8 @@ uint64_t state_new_revision(struct state *s);
 
 /* ---- control thread; these take the lock themselves. why: static text ---- */
 struct state_claim {
-    uint64_t index, floor, max_revision, count;
-    uint8_t sum[32];
+    uint64_t index, floor, max_revision, count, applied_n;
+    uint8_t sum[32], past[SEAL_MAC_LEN];
 };
 /* The digest as the store kept it; empty only for an empty store at index 0. */
 HSM_MUST_USE hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index,

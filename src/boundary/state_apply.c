@@ -309,6 +309,27 @@ static void saw_revisions(struct state *s, struct bytes ops)
         state_saw_revision(s, op.revision);
 }
 
+/* A gateway could leave out a transaction of the log, one that took a right away, and give all that
+ * came after it. So every transaction names the past in which it was made; it must be ours. What
+ * was made before the loaded state cannot be compared, but only what was under way then is new. */
+static bool past_is_ours(const struct state *s, const struct wire_txn *t)
+{
+    if (t->past.n != SEAL_MAC_LEN || t->seen > s->applied_n ||
+        s->applied_n - t->seen >= STATE_PAST_MAX)
+        return false;
+    return t->seen < s->past_from ||
+           memcmp(s->pasts[t->seen % STATE_PAST_MAX], t->past.p, SEAL_MAC_LEN) == 0;
+}
+
+static hsm_err past_add(struct state *s, struct seal_ctx *sc, const uint8_t mac[SEAL_MAC_LEN],
+                        bool accepted)
+{
+    TRY(seal_past_add(sc, s->past, mac, accepted));
+    s->applied_n++;
+    memcpy(s->pasts[s->applied_n % STATE_PAST_MAX], s->past, sizeof s->past);
+    return HSM_OK;
+}
+
 static hsm_err apply_locked(struct state *s, struct seal_ctx *sc, const struct wire_apply *a,
                             struct bytes ops, const char **why)
 {
@@ -341,12 +362,19 @@ hsm_err state_apply(struct state *s, struct seal_ctx *sc, const struct wire_appl
     *why = "a transaction is malformed";
     if (a->accepted > 1 || wire_txn_decode(a->txn, &t) != HSM_OK)
         return HSM_E_CORRUPT;
-    TRY(seal_txn_mac(sc, &t.txn, t.ops, mac));
+    if (t.past.n != SEAL_MAC_LEN)
+        return HSM_E_CORRUPT;
+    TRY(seal_txn_mac(sc, &t.txn, t.seen, t.past.p, t.ops, mac));
     *why = "a transaction was not made by a boundary of this pool";
     if (t.mac.n != SEAL_MAC_LEN || !ct_eq(mac, t.mac.p, SEAL_MAC_LEN))
         return HSM_E_CORRUPT;
+    *why = "a transaction was made in another history: one before it is missing, or it is old";
+    if (!past_is_ours(s, &t))
+        return HSM_E_CORRUPT;
     state_lock_exclusive(s);
     hsm_err err = apply_locked(s, sc, a, t.ops, why);
+    if (err == HSM_OK)
+        err = past_add(s, sc, mac, a->accepted == 1);
     state_unlock(s);
     if (err == HSM_OK)
         *ret_txn = t.txn;

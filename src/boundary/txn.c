@@ -2,11 +2,15 @@
 
 void txn_begin(struct txn *t, uint8_t *buf, size_t cap)
 {
+    static const uint8_t none[SEAL_MAC_LEN];
     *t = (struct txn){ .w = wr_of(buf, cap) };
     uuid_new_v4(&t->id);
     wr_bytes(&t->w, t->id.b, sizeof t->id.b); /* WIRE_PROPOSE: txn, bytes */
     t->outer = wr_lv_open(&t->w);
-    wr_bytes(&t->w, t->id.b, sizeof t->id.b); /* WIRE_TXN: txn, ops, mac */
+    wr_bytes(&t->w, t->id.b, sizeof t->id.b); /* WIRE_TXN: txn, seen, past, ops, mac */
+    t->past = t->w.n;
+    wr_u64(&t->w, 0);
+    wr_lv(&t->w, bytes_of(none, sizeof none));
     t->ops = wr_lv_open(&t->w);
 }
 
@@ -17,10 +21,21 @@ static hsm_err failed(struct txn *t, hsm_err err)
     return t->err;
 }
 
+/* Where in the pool's history the transaction belongs: it is refused in any other one. */
+static void note_past(struct txn *t, const struct state *s)
+{
+    if (t->has_past || t->w.overflow)
+        return;
+    be64_put(t->w.p + t->past, s->applied_n);
+    memcpy(t->w.p + t->past + 8 + 4, s->past, sizeof s->past);
+    t->has_past = true;
+}
+
 static hsm_err add_op(struct txn *t, struct state *s, struct seal_ctx *sc, enum record_kind kind,
                       struct bytes name, const struct bytes *body, struct bytes tail)
 {
     uint8_t rid[RID_LEN];
+    note_past(t, s);
     TRY(seal_rid(sc, kind, name, rid));
     uint64_t expected = state_revision(s, rid);
     uint64_t revision = state_new_revision(s);
@@ -61,7 +76,8 @@ hsm_err txn_finish(struct txn *t, struct seal_ctx *sc, struct bytes *ret)
     if (t->w.overflow || ops.n > TXN_OPS_MAX)
         return failed(t, HSM_E_TOO_LARGE);
     uint8_t mac[SEAL_MAC_LEN];
-    TRY(seal_txn_mac(sc, &t->id, ops, mac));
+    const uint8_t *past = t->w.p + t->past;
+    TRY(seal_txn_mac(sc, &t->id, be64_get(past), past + 8 + 4, ops, mac));
     wr_lv(&t->w, bytes_of(mac, sizeof mac));
     wr_lv_close(&t->w, t->outer);
     if (wr_ok(&t->w) != HSM_OK)

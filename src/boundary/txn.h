@@ -11,13 +11,14 @@
 struct txn {
     struct uuid id;
     struct wr w;       /* WIRE_PROPOSE holding WIRE_TXN */
-    size_t outer, ops; /* positions of the open length fields */
+    size_t outer, past, ops; /* positions of the past and of the open length fields */
+    bool has_past;
     unsigned n;
     hsm_err err;       /* first failure; txn_finish() reports it */
 };
 void txn_begin(struct txn *t, uint8_t *buf, size_t cap);
-/* State lock held at least shared: the revision that the record has now is recorded. tail: see
- * seal_record.h. */
+/* State lock held at least shared: the revision that the record has now is recorded, with the first
+ * record also the past that the state has now. tail: see seal_record.h. */
 HSM_MUST_USE hsm_err txn_add(struct txn *t, struct state *s, struct seal_ctx *sc,
                              enum record_kind kind, struct bytes name, struct bytes body,
                              struct bytes tail);
