@@ -1,4 +1,4 @@
-/* For hostile_gateway.c: a pool with a past, and the real boundary in front of it, again and again.
+/* For hostile_gateway.c and hostile_store.c: a pool with a past, and the real boundary in front of it, again and again.
  *
  * The past: the administrator makes keys, gives bob a right and takes it back, updates a key and
  * purges one. Every transaction is kept in order, and the store as it was before bob lost his right.
@@ -272,6 +272,36 @@ static inline int drop_world(void **state)
     return 0;
 }
 
+/* ---- messages ---- */
+
+static inline void hello(struct rig *r)
+{
+    RIG_CONTROL(r, CTL_HELLO, hello, .version = WIRE_VERSION, .lanes = RIG_LANES);
+}
+
+static inline struct rig *bare(void)
+{
+    struct rig *r = &world.rig;
+    copy_store(r->store, &world.whole);
+    start_boundary(r);
+    return r;
+}
+
+static inline void send_get(struct rig *r, unsigned lane)
+{
+    uint8_t body[100];
+    const struct wire_key_ref m = { .name = bytes_str("ec") };
+    struct wr w = wr_of(body, sizeof body);
+    wire_key_ref_put(&w, &m);
+    (void)rig_post(r, lane, OP_KEY_GET, rig_token_of(r, RIG_ADMIN, 3600), wr_view(&w));
+}
+
+static inline void never_answered(struct rig *r, int code)
+{
+    must_end(r, code);
+    assert_false(r->answer.there);
+}
+
 /* ---- dice ---- */
 
 static inline uint64_t dice(void)
@@ -286,6 +316,30 @@ static inline uint64_t dice(void)
 static inline unsigned dice_below(unsigned n)
 {
     return (unsigned)(dice() % n);
+}
+
+/* ---- main ---- */
+
+static inline unsigned rounds(unsigned usual)
+{
+    const char *text = getenv("KEYHOLD_ROUNDS");
+    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : usual;
+}
+
+/* Arguments: the boundary program, and perhaps the name of one test. */
+static inline bool take_arguments(int argc, char **argv)
+{
+    const char *seed = getenv("KEYHOLD_SEED");
+    if (argc < 2) {
+        (void)fprintf(stderr, "usage: %s BOUNDARY [TEST]\n", argv[0]);
+        return false;
+    }
+    world.program = argv[1];
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
+    world.seed = seed != NULL ? strtoull(seed, NULL, 10) : clock_mono_us();
+    print_message("KEYHOLD_SEED=%llu\n", (unsigned long long)world.seed);
+    return true;
 }
 
 #endif
