@@ -50,6 +50,7 @@ struct job {
     uint64_t started_us;
     uint64_t deadline_us; /* while it waits */
     unsigned attempts;    /* runs that lost a race */
+    unsigned sheds;       /* runs that ended for want of secret memory */
 
     /* What a handler asks for besides an answer: */
     bool want_slow;                  /* to be run by the slow pool */

@@ -11,6 +11,7 @@
 /* WIRE_RESULT with neither error nor detail, in front of the body. */
 #define RESULT_HEAD (2u + 1u + 4u + 4u)
 #define RUNS_MAX    64u /* of one job in a row: more is a fault of ours */
+#define SHEDS_MAX   8u
 
 hsm_err request_fail(struct request *rq, hsm_err err, const char *fmt, ...)
 {
@@ -251,10 +252,18 @@ static void propose(struct worker *w, struct job *j)
         job_finish(w, h, HSM_E_UNAVAILABLE, false);
 }
 
+/* Secret memory ran out: opened keys that are not in use give theirs back. */
+static bool make_room(struct worker *w, struct job *j, hsm_err err)
+{
+    return err == HSM_E_NOMEM && j->sheds++ < SHEDS_MAX && keycache_shed(w->b->cache);
+}
+
 static bool make_key(struct worker *w, struct job *j)
 {
     struct made_key *m = j->make;
     hsm_err err = keymat_generate(&m->spec, &m->secret_private, &m->pub);
+    if (make_room(w, j, err))
+        return true; /* the handler asks for the key again */
     if (err != HSM_OK)
         job_finish(w, j, err, false);
     else
@@ -266,6 +275,8 @@ static bool make_key(struct worker *w, struct job *j)
 static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge)
 {
     bool key_is_slow = j->want_key && j->make->spec.kty == KTY_RSA;
+    if (make_room(w, j, err))
+        return true;
     if (err != HSM_OK) {
         job_finish(w, j, err, challenge);
     } else if (!w->slow && (j->want_slow || key_is_slow)) {
