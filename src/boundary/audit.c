@@ -247,8 +247,10 @@ static void put_start(const struct audit *a, struct json_wr *j)
     json_put_b64u(j, bytes_of(a->spki, a->spki_n));
 }
 
+/* mark: the sealed position that the file must contain; what verifies the file looks it up there.
+ * gap: it is certainly not in it. */
 static void checkpoint_locked(struct audit *a, const char *reason, bool start,
-                              const struct audit_mark *gap)
+                              const struct audit_mark *mark, bool gap)
 {
     struct wr w = wr_of(a->line, AUDIT_LINE_MAX);
     struct json_wr j = json_wr_of(&w);
@@ -264,11 +266,11 @@ static void checkpoint_locked(struct audit *a, const char *reason, bool start,
     if (start)
         put_start(a, &j);
     json_name(&j, "gap");
-    json_put_bool(&j, gap != NULL);
-    if (gap != NULL) {
-        put_position(&j, "expected", gap->seq, gap->hash);
+    json_put_bool(&j, gap);
+    if (mark != NULL)
+        put_position(&j, gap ? "expected" : "mark", mark->seq, mark->hash);
+    if (gap)
         put_position(&j, "found", a->at.seq, a->at.hash);
-    }
     sign_position(a, signature);
     json_name(&j, "signature");
     json_put_b64u(&j, bytes_of(signature, sizeof signature));
@@ -285,16 +287,18 @@ bool audit_resume(struct audit *a, const struct audit_position *file, const stru
                           (file->seq == mark->seq && memcmp(file->hash, mark->hash, 32) != 0));
     (void)pthread_mutex_lock(&a->lock);
     a->at = *file;
-    checkpoint_locked(a, "start", true, gap ? mark : NULL);
+    checkpoint_locked(a, "start", true, mark->present ? mark : NULL, gap);
     (void)pthread_mutex_unlock(&a->lock);
     return gap;
 }
 
-void audit_gap(struct audit *a, const struct audit_mark *mark)
+bool audit_late_mark(struct audit *a, const struct audit_mark *mark)
 {
     (void)pthread_mutex_lock(&a->lock);
-    checkpoint_locked(a, "gap", false, mark);
+    bool gap = mark->seq > a->at.seq;
+    checkpoint_locked(a, gap ? "gap" : "mark", false, mark, gap);
     (void)pthread_mutex_unlock(&a->lock);
+    return gap;
 }
 
 void audit_append(struct audit *a, struct bytes text)
@@ -302,7 +306,7 @@ void audit_append(struct audit *a, struct bytes text)
     (void)pthread_mutex_lock(&a->lock);
     append_locked(a, text);
     if (++a->requests >= AUDIT_BATCH)
-        checkpoint_locked(a, "interval", false, NULL);
+        checkpoint_locked(a, "interval", false, NULL, false);
     (void)pthread_mutex_unlock(&a->lock);
 }
 
@@ -310,7 +314,7 @@ void audit_checkpoint(struct audit *a, const char *reason, bool force)
 {
     (void)pthread_mutex_lock(&a->lock);
     if (force || a->requests > 0)
-        checkpoint_locked(a, reason, false, NULL);
+        checkpoint_locked(a, reason, false, NULL, false);
     (void)pthread_mutex_unlock(&a->lock);
 }
 

@@ -56,11 +56,13 @@ void audit_set_pool(struct audit *a, const struct pool_info *pool);
 
 /* Continue behind the file's last line and write the start checkpoint. mark: the newest position
  * that was sealed into the pool's state; a file that ends before it, or differs at it, is recorded
- * as a gap. Returns whether there was one. */
+ * as a gap. Of a longer file only its end is known here: the checkpoint names the mark, and whoever
+ * verifies the file compares its line there. Returns whether there was a gap. */
 bool audit_resume(struct audit *a, const struct audit_position *file,
                   const struct audit_mark *mark);
-/* A mark that came out of the log after the start lies beyond the file: same record. */
-void audit_gap(struct audit *a, const struct audit_mark *mark);
+/* A mark that came out of the log after the start: same record. Returns whether it is beyond the
+ * file. */
+bool audit_late_mark(struct audit *a, const struct audit_mark *mark);
 
 struct audit_event {
     const struct request *rq; /* caller, who, detail, audit_note */

@@ -214,6 +214,8 @@ static void refusals(void **state)
         {OP_SIGN, HSM_E_MALFORMED, 400, "KeySign", "BadParameter"},
         {0, HSM_E_NOT_FOUND, 404, "Unknown", "NotFound"},
         {9999, 60000, 500, "Unknown", "InternalServerError"},
+        /* Not a way to write down what never happened. */
+        {OP_KEY_PURGE, HSM_OK, 500, "KeyPurge", "InternalServerError"},
     };
     rig_init(r);
     rig_start(r, true);
@@ -223,7 +225,9 @@ static void refusals(void **state)
         char status[8];
         struct wr w = wr_of(body, sizeof body);
         const struct wire_refused m = {
-            .op = cases[i].op, .err = cases[i].err, .status = cases[i].status};
+            .op = cases[i].op,
+            .err = cases[i].err,
+            .status = cases[i].err == HSM_OK ? 200 : cases[i].status};
         wire_refused_put(&w, &m);
         assert_int_equal(rig_call(r, OP_REFUSED, bytes_of(NULL, 0), wr_view(&w)), HSM_OK);
         struct json_doc d = last_record(r);
@@ -352,6 +356,30 @@ static void other_file(void **state)
     rig_done(r);
 }
 
+/* A file that goes on behind the sealed position: the boundary sees its end only, so it says what
+ * must have been at that position. */
+static void longer_file(void **state)
+{
+    (void)state;
+    struct rig *r = &rig;
+    char want[200], hex[65];
+    some_lines(r);
+    own_audit_mark(r->b);
+    rig_settle(r);
+    const struct audit_mark mark = r->b->state->mark;
+    assert_true(mark.present);
+    assert_int_equal(RIG_CALL(r, OP_KEY_GET, key_ref, .name = bytes_str("k")), HSM_OK);
+    rig_stop(r);
+    rig_start(r, false);
+    rig_serve(r);
+    assert_null(strstr(r->audit, "\"gap\":true"));
+    hex_encode(hex, mark.hash, 32);
+    snprintf(want, sizeof want, "\"gap\":false,\"mark\":{\"seq\":%llu,\"hash\":\"%s\"}",
+             (unsigned long long)mark.seq, hex);
+    assert_non_null(strstr(r->audit, want));
+    rig_done(r);
+}
+
 static void checkpoints_come(void **state)
 {
     (void)state;
@@ -381,6 +409,7 @@ int main(void)
         cmocka_unit_test(members),          cmocka_unit_test(refusals),
         cmocka_unit_test(hostile_envelope), cmocka_unit_test(tampering_shows),
         cmocka_unit_test(removed_tail),     cmocka_unit_test(other_file),
+        cmocka_unit_test(longer_file),
         cmocka_unit_test(checkpoints_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

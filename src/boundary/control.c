@@ -212,15 +212,16 @@ static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
     }
 }
 
-/* The audit file had been further than the gateway told us at the start. */
+/* A mark of before the start that was not in the loaded state yet: the audit file may have been
+ * further than the gateway told us, or have been another one. */
 static void check_mark(struct boundary *b)
 {
     const struct audit_mark *m = &b->state->mark;
-    if (!m->present || m->seq <= audit_position(b->audit).seq || m->seq <= b->marked_seq)
+    if (!m->present || m->seq <= b->marked_seq)
         return;
     b->marked_seq = m->seq;
-    log_error("the audit log lacks lines up to %llu", (unsigned long long)m->seq);
-    audit_gap(b->audit, m);
+    if (audit_late_mark(b->audit, m))
+        log_error("the audit log lacks lines up to %llu", (unsigned long long)m->seq);
     ring_flush(b->rings.audit);
 }
 

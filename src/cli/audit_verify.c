@@ -3,6 +3,7 @@
 #include <openssl/x509.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/uuid.h"
 #include "codec/base64url.h"
@@ -20,6 +21,9 @@ void audit_verifier_done(struct audit_verifier *v)
 {
     EVP_PKEY_free(v->own_key);
     v->own_key = NULL;
+    free(v->hashes);
+    v->hashes = NULL;
+    v->hashes_cap = 0;
 }
 
 __attribute__((format(printf, 2, 3))) static hsm_err wrong(struct audit_verifier *v, const char *fmt,
@@ -86,6 +90,46 @@ static bool signature_ok(const struct audit_verifier *v, const uint8_t prev[32],
     return ok;
 }
 
+/* A position that the boundary had sealed before it started: the file must have had that line there.
+ * Otherwise lines in front of it were replaced while the boundary was down. */
+static void compare_mark(struct audit_verifier *v, const struct json_doc *d, uint32_t mark)
+{
+    uint8_t hash[32];
+    int64_t seq;
+    if (mark == JSON_NONE || !hex_member(d, mark, "hash", hash) ||
+        json_int(d, json_get(d, mark, "seq"), &seq) != HSM_OK || seq < 1)
+        return;
+    bool there = (uint64_t)seq <= v->seq && memcmp(v->hashes[seq - 1], hash, 32) == 0;
+    if (!there && v->missed_seq != (uint64_t)seq) {
+        v->gaps++;
+        v->missed_seq = (uint64_t)seq;
+    }
+}
+
+/* The gap that the boundary saw itself; its position is not counted again. */
+static void note_gap(struct audit_verifier *v, const struct json_doc *d, uint32_t checkpoint)
+{
+    int64_t seq;
+    uint32_t expected = json_get(d, checkpoint, "expected");
+    v->gaps++;
+    if (expected != JSON_NONE && json_int(d, json_get(d, expected, "seq"), &seq) == HSM_OK)
+        v->missed_seq = (uint64_t)seq;
+}
+
+static hsm_err keep_hash(struct audit_verifier *v, const uint8_t hash[32])
+{
+    if (v->seq == v->hashes_cap) {
+        size_t cap = v->hashes_cap == 0 ? 1024 : v->hashes_cap * 2;
+        void *p = realloc(v->hashes, cap * sizeof v->hashes[0]);
+        if (p == NULL)
+            return HSM_E_NOMEM;
+        v->hashes = (uint8_t(*)[32])p;
+        v->hashes_cap = cap;
+    }
+    memcpy(v->hashes[v->seq], hash, 32);
+    return HSM_OK;
+}
+
 static hsm_err verify_checkpoint(struct audit_verifier *v, const struct json_doc *d,
                                  uint32_t checkpoint, const uint8_t prev[32], uint64_t seq)
 {
@@ -98,7 +142,8 @@ static hsm_err verify_checkpoint(struct audit_verifier *v, const struct json_doc
         return wrong(v, "the checkpoint's signature is not of this pool's audit key: lines before "
                         "it were changed, or it was forged");
     if (gap_at != JSON_NONE && json_bool(d, gap_at, &gap) == HSM_OK && gap)
-        v->gaps++;
+        note_gap(v, d, checkpoint);
+    compare_mark(v, d, json_get(d, checkpoint, "mark"));
     v->checkpoints++;
     v->signed_seq = seq - 1;
     return HSM_OK;
@@ -136,6 +181,7 @@ hsm_err audit_verify_line(struct audit_verifier *v, struct bytes line)
     uint32_t checkpoint = json_get(&d, 0, "checkpoint");
     if (checkpoint != JSON_NONE)
         TRY(verify_checkpoint(v, &d, checkpoint, prev, (uint64_t)seq));
+    TRY(keep_hash(v, hash));
     v->lines++;
     v->seq = (uint64_t)seq;
     memcpy(v->hash, hash, 32);

@@ -13,6 +13,9 @@ struct audit_verifier {
     uint64_t seq;              /* of the last line */
     uint64_t signed_seq;       /* last line before which everything is under a signature */
     uint8_t hash[32];
+    uint8_t (*hashes)[32];     /* of line 1, 2, ...: checkpoints tell what was at a position */
+    size_t hashes_cap;
+    uint64_t missed_seq;       /* position of the last gap found by such a comparison */
     char text[300];            /* what is wrong, with the line number */
 };
 void audit_verifier_init(struct audit_verifier *v, EVP_PKEY *key);
