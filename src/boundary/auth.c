@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <openssl/evp.h>
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/uuid.h"
 #include "boundary/jwks_client.h"
 
@@ -13,6 +14,9 @@
 #define FAILED_GRACE_MS  1000u
 #define BACKOFF_MAX_MS   30000u
 #define CLOCK_BACK_MS    10000u
+/* Older keys are not believed: an issuer that withdrew a key must be heard, even if the gateway
+ * keeps us from asking. Long enough for an issuer to be away for a day. */
+#define KEYS_MAX_AGE_MS  86400000u
 
 /* A fetched set; whoever verifies with one of its keys holds a reference. */
 struct key_set {
@@ -54,6 +58,8 @@ struct scratch {
 };
 static void scratch_done(struct scratch **s)
 {
+    if (*s != NULL)
+        secret_wipe(*s, sizeof **s); /* all of a token that is good for a while */
     free(*s);
 }
 static void set_unref(struct key_set *s)
@@ -171,13 +177,19 @@ static hsm_err judge_unknown_key(struct issuer *i, uint64_t now_ms)
     return HSM_E_AGAIN;
 }
 
+static bool is_too_old(const struct issuer *i, uint64_t now_ms)
+{
+    return now_ms > i->fetched_ms && now_ms - i->fetched_ms > KEYS_MAX_AGE_MS;
+}
+
 /* *ret_key lives as long as the reference *ret_set. */
 static hsm_err find_key(struct auth *a, struct issuer *i, const struct jws *j, uint64_t now_ms,
                         struct key_set **ret_set, EVP_PKEY **ret_key, uint64_t *ret_generation)
 {
     hsm_err err = HSM_OK;
     pthread_rwlock_rdlock(&a->lock);
-    const struct jwk_public *k = i->set == NULL ? NULL : jwks_find(&i->set->keys, j->kid);
+    const struct jwk_public *k =
+        i->set == NULL || is_too_old(i, now_ms) ? NULL : jwks_find(&i->set->keys, j->kid);
     if (k == NULL)
         err = judge_unknown_key(i, now_ms);
     else if (k->only_alg != JWS_NONE && k->only_alg != j->alg)
@@ -396,13 +408,15 @@ static void start(struct auth *a, struct issuer *i)
 }
 
 /* The wall clock was set back: times of the old reckoning would hold everything up. */
-static void forget_times(struct auth *a)
+static void forget_times(struct auth *a, uint64_t now_ms)
 {
     pthread_rwlock_wrlock(&a->lock);
     for (unsigned i = 0; i < a->conf.issuer_n; i++) {
         a->issuer[i].next_ms = 0;
         a->issuer[i].started_ms = 0;
-        a->issuer[i].fetched_ms = 0;
+        /* Not younger than before: the age of the keys counts on. */
+        if (a->issuer[i].fetched_ms > now_ms)
+            a->issuer[i].fetched_ms = now_ms;
         a->issuer[i].failed_ms = 0;
     }
     pthread_rwlock_unlock(&a->lock);
@@ -411,7 +425,7 @@ static void forget_times(struct auth *a)
 void auth_tick(struct auth *a, uint64_t now_ms)
 {
     if (now_ms + CLOCK_BACK_MS < a->now_ms)
-        forget_times(a);
+        forget_times(a, now_ms);
     a->now_ms = now_ms;
     for (unsigned at = 0; at < a->conf.issuer_n; at++) {
         struct issuer *i = &a->issuer[at];

@@ -345,6 +345,41 @@ static void old_keys_stay(void **state)
     assert_err(check(e, "k1"), HSM_OK);
 }
 
+/* With a token of this moment: it is in no cache. */
+static hsm_err check_anew(struct env *e, const char *kid)
+{
+    char header[100], claims[600];
+    struct identity *who = NULL;
+    long now_s = (long)(e->now_ms / 1000);
+    snprintf(header, sizeof header, "{\"alg\":\"RS256\",\"kid\":\"%s\"}", kid);
+    snprintf(claims, sizeof claims,
+             "{\"iss\":\"" ISSUER "\",\"aud\":\"" AUDIENCE "\",\"tid\":\"" TENANT
+             "\",\"oid\":\"" OID "\",\"nbf\":%ld,\"exp\":%ld}",
+             now_s, now_s + 600);
+    struct bytes t = token_of(e->token, header, claims, e->rsa, false);
+    hsm_err err = auth_check(e->auth, t, e->now_ms, &who, e->detail, sizeof e->detail);
+    identity_unref(who);
+    return err;
+}
+
+/* Who keeps us from asking cannot keep a withdrawn key in use for ever. */
+static void old_keys_end(void **state)
+{
+    struct env *e = *state;
+    step(e, 0);
+    e->net.mode = SERVER_REFUSES;
+    uint64_t from = e->now_ms;
+    while (e->now_ms - from < 86400000u) {
+        step(e, 600000);
+        assert_err(check_anew(e, "k1"), HSM_OK);
+    }
+    step(e, 600000);
+    assert_err(check_anew(e, "k1"), HSM_E_UNAVAILABLE);
+    e->net.mode = SERVER_NORMAL;
+    step(e, 30000);
+    assert_err(check_anew(e, "k1"), HSM_OK);
+}
+
 /* Unknown key ids: a new key is found, a made-up one costs one fetch in five seconds. */
 static void unknown_kid(void **state)
 {
@@ -447,7 +482,7 @@ int main(void)
         T(first_fetch),     T(stray_events), T(by_address),
         T(byte_by_byte),    T(wrong_peers),  T(answers_taken),
         T(answers_refused), T(slow_server),  T(backs_off),
-        T(old_keys_stay),   T(unknown_kid),  T(clock_set_back),
+        T(old_keys_stay),   T(old_keys_end), T(unknown_kid),  T(clock_set_back),
         T(bad_roots),       T(two_issuers),  cmocka_unit_test(http_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
