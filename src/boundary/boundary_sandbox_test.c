@@ -216,7 +216,7 @@ static void forbidden_calls(void **state)
     (void)state;
     struct rig *r = &rig;
     static const char *const names[] = {"socket", "connect", "open",    "execve",
-                                        "ptrace", "fork",    "execmem", "kill"};
+                                        "ptrace", "fork",    "execmem", "kill", "tgkill"};
     if (IS_SANITIZED)
         skip();
     begin(r);
@@ -226,6 +226,20 @@ static void forbidden_calls(void **state)
         if (r->ended != 1000 + SIGSYS)
             fail_msg("%s: ended with %d", names[i], r->ended);
     }
+    rig_done(r);
+}
+
+/* A failed assertion ends as itself, not as a forbidden call. */
+static void assertion(void **state)
+{
+    (void)state;
+    struct rig *r = &rig;
+    if (IS_SANITIZED)
+        skip();
+    begin(r);
+    spawn(r, ORDINARY, "abort");
+    join(r);
+    assert_int_equal(r->ended, 1000 + SIGABRT);
     rig_done(r);
 }
 
@@ -240,6 +254,55 @@ static void protocol_violation(void **state)
     rig_send(r, 1, OP_KEY_GET, 1, bytes_of(NULL, 0));
     join(r);
     assert_int_equal(r->ended, EXIT_PROTOCOL + 1);
+    rig_done(r);
+}
+
+/* A seal file that is there in some way but cannot be read: no new secrets take its place. */
+static void unreadable_seal(void **state)
+{
+    (void)state;
+    struct rig *r = &rig;
+    char path[260], target[64];
+    struct stat st;
+    begin(r);
+    snprintf(path, sizeof path, "%s/seal", dir);
+    assert_int_equal(symlink("elsewhere", path), 0);
+    spawn(r, ORDINARY, NULL);
+    join(r);
+    assert_int_equal(r->ended, EXIT_SETUP + 1);
+    assert_int_equal(readlink(path, target, sizeof target), 9);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    spawn(r, ORDINARY, NULL);
+    join(r);
+    assert_int_equal(r->ended, EXIT_SETUP + 1);
+    assert_int_equal(rmdir(path), 0);
+    snprintf(path, sizeof path, "%s/seal.key", dir);
+    assert_int_not_equal(stat(path, &st), 0);
+    rig_done(r);
+}
+
+/* New secrets and a store with records of others: nothing is served, now and later. */
+static void lost_seal(void **state)
+{
+    (void)state;
+    struct rig *r = &rig;
+    if (IS_SANITIZED)
+        skip();
+    begin(r);
+    spawn(r, ORDINARY, NULL);
+    rig_serve(r);
+    assert_int_equal(r->ended, 0);
+    quiesce(r);
+    remove_seal();
+    for (unsigned i = 0; i < 2; i++) {
+        spawn(r, ORDINARY, NULL);
+        rig_serve(r);
+        assert_int_equal(r->loaded_err, HSM_E_CORRUPT);
+        rig_send(r, 1, OP_KEY_GET, 1, bytes_of(NULL, 0));
+        join(r);
+        assert_int_equal(r->ended, EXIT_PROTOCOL + 1);
+    }
     rig_done(r);
 }
 
@@ -290,6 +353,8 @@ int main(void)
         cmocka_unit_test(forbidden_calls),
         cmocka_unit_test(protocol_violation),
         cmocka_unit_test(bad_command_line),
+        cmocka_unit_test(unreadable_seal),
+        cmocka_unit_test(assertion), cmocka_unit_test(lost_seal),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -76,7 +76,11 @@ static void try_executable_memory(void)
 }
 static void try_kill(void)
 {
-    (void)kill(getppid(), 0);
+    (void)kill(1, 0);
+}
+static void try_tgkill(void)
+{
+    (void)syscall(SYS_tgkill, 1, 1, 0);
 }
 
 void test_forbidden_call(void)
@@ -93,6 +97,8 @@ void test_forbidden_call(void)
         {"fork", try_fork},
         {"execmem", try_executable_memory},
         {"kill", try_kill},
+        {"tgkill", try_tgkill},
+        {"abort", abort},
     };
     const char *name = getenv("KEYHOLD_TEST_SYSCALL");
     for (size_t i = 0; name != NULL && i < sizeof calls / sizeof calls[0]; i++)
