@@ -205,7 +205,7 @@ static int add_memory(scmp_filter_ctx ctx)
 static int add_signals(scmp_filter_ctx ctx)
 {
     return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
 hsm_err sandbox_close(char *text, size_t cap)
