@@ -12,10 +12,10 @@ add_compile_definitions(_GNU_SOURCE OPENSSL_API_COMPAT=30000 OPENSSL_NO_DEPRECAT
   KEYHOLD_VERSION="${KEYHOLD_VERSION_STRING}")
 include_directories(${CMAKE_SOURCE_DIR}/src)
 if(KEYHOLD_SANITIZE)
-  add_compile_options(-fsanitize=${KEYHOLD_SANITIZE} -fno-omit-frame-pointer -O1)
+  add_compile_options(-fsanitize=${KEYHOLD_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
   add_link_options(-fsanitize=${KEYHOLD_SANITIZE})
 elseif(KEYHOLD_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -O1)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
   add_link_options(-fsanitize=address,undefined)
 else()
   add_compile_options(-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
