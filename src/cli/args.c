@@ -29,6 +29,16 @@ static bool take_bool(struct arg *a, const char *v, char *text, size_t cap)
     return true;
 }
 
+static bool take_item(struct arg *a, const char *v, char *text, size_t cap)
+{
+    if (a->list_n == ARGS_LIST_MAX) {
+        (void)snprintf(text, cap, "%s takes at most %d values", a->name, ARGS_LIST_MAX);
+        return false;
+    }
+    a->list[a->list_n++] = v;
+    return true;
+}
+
 /* Number of argv words used after the option itself, or -1. */
 static int take_values(struct arg *a, int argc, char **argv, char *text, size_t cap)
 {
@@ -52,13 +62,9 @@ static int take_values(struct arg *a, int argc, char **argv, char *text, size_t 
         a->value = argv[0];
         return 1;
     }
-    for (int i = 0; i < n; i++) {
-        if (a->list_n == ARGS_LIST_MAX) {
-            (void)snprintf(text, cap, "%s takes at most %d values", a->name, ARGS_LIST_MAX);
+    for (int i = 0; i < n; i++)
+        if (!take_item(a, argv[i], text, cap))
             return -1;
-        }
-        a->list[a->list_n++] = argv[i];
-    }
     return n;
 }
 
@@ -70,10 +76,9 @@ static bool take_inline(struct arg *a, const char *v, char *text, size_t cap)
     }
     if (a->kind == ARG_BOOL)
         return take_bool(a, v, text, cap);
-    if (a->kind == ARG_LIST && a->list_n < ARGS_LIST_MAX)
-        a->list[a->list_n++] = v;
-    else
-        a->value = v;
+    if (a->kind == ARG_LIST)
+        return take_item(a, v, text, cap);
+    a->value = v;
     return true;
 }
 

@@ -1,9 +1,10 @@
-/* For hostile_gateway.c and hostile_store.c: a pool with a past, and the real boundary in front of it, again and again.
+/* For hostile_gateway.c and hostile_store.c: a pool with a past, and the real boundary in front of
+ * it, again and again.
  *
  * The past: the administrator makes keys, gives bob a right and takes it back, updates a key and
- * purges one. Every transaction is kept in order, and the store as it was before bob lost his right.
- * The boundary is the program with its sandbox; under a sanitizer, whose runtime the sandbox would
- * end, the same code runs in this thread. */
+ * purges one. Every transaction is kept in order, and the store as it was before bob lost his
+ * right. The boundary is the program with its sandbox; under a sanitizer, whose runtime the sandbox
+ * would end, the same code runs in this thread. */
 #ifndef TOOLS_HOSTILE_H
 #define TOOLS_HOSTILE_H
 
@@ -39,7 +40,7 @@ struct world {
     struct rig_store whole, before; /* at the end; when bob still had his right */
     struct kept_txn history[HISTORY_MAX];
     unsigned history_n;
-    unsigned before_n;              /* transactions up to `before` */
+    unsigned before_n;                                     /* transactions up to `before` */
     unsigned role_given, role_taken, doomed_made, created; /* positions in history */
     uint64_t seed;
 };
@@ -132,7 +133,7 @@ static inline void must_end(struct rig *r, int code)
 /* It is alive and serves the administrator. */
 static inline void must_serve(struct rig *r)
 {
-    uint8_t digest[32] = { 1 };
+    uint8_t digest[32] = {1};
     assert_int_equal(RIG_CALL(r, OP_SIGN, crypto, .name = bytes_str("ec"), .alg = ALG_ES256,
                               .value = bytes_of(digest, 32)),
                      HSM_OK);
@@ -141,9 +142,9 @@ static inline void must_serve(struct rig *r)
 
 static inline hsm_err sign_as(struct rig *r, const char *oid)
 {
-    uint8_t body[256], digest[32] = { 2 };
-    const struct wire_crypto m = { .name = bytes_str("ec"), .alg = ALG_ES256,
-                                   .value = bytes_of(digest, 32) };
+    uint8_t body[256], digest[32] = {2};
+    const struct wire_crypto m = {
+        .name = bytes_str("ec"), .alg = ALG_ES256, .value = bytes_of(digest, 32)};
     struct wr w = wr_of(body, sizeof body);
     wire_crypto_put(&w, &m);
     assert_int_equal(wr_ok(&w), HSM_OK);
@@ -192,9 +193,9 @@ static inline void give_bob(struct rig *r)
 
 static inline void make_key(struct rig *r, const char *name, unsigned kty)
 {
-    assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name),
-                              .kty = (uint8_t)kty),
-                     HSM_OK);
+    assert_int_equal(
+        RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(name), .kty = (uint8_t)kty),
+        HSM_OK);
 }
 
 static inline void live(struct rig *r)
@@ -257,7 +258,7 @@ static inline int make_world(void **state)
 static inline int drop_world(void **state)
 {
     (void)state;
-    static const char *const names[] = { "seal", "seal.key", "pool.json" };
+    static const char *const names[] = {"seal", "seal.key", "pool.json"};
     char path[260];
     for (unsigned i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s/%s", world.dir, names[i]);
@@ -290,7 +291,7 @@ static inline struct rig *bare(void)
 static inline void send_get(struct rig *r, unsigned lane)
 {
     uint8_t body[100];
-    const struct wire_key_ref m = { .name = bytes_str("ec") };
+    const struct wire_key_ref m = {.name = bytes_str("ec")};
     struct wr w = wr_of(body, sizeof body);
     wire_key_ref_put(&w, &m);
     (void)rig_post(r, lane, OP_KEY_GET, rig_token_of(r, RIG_ADMIN, 3600), wr_view(&w));

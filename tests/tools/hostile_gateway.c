@@ -15,20 +15,20 @@ static struct bytes forged(const char *header, const char *oid, const char *tid,
 {
     static char token[TOKEN_CAP];
     char claims[1024];
-    snprintf(claims, sizeof claims,
-             "{\"iss\":\"%s\",\"aud\":\"%s\",\"tid\":\"%s\",\"oid\":\"%s\",\"nbf\":%ld,\"exp\":%ld}",
-             iss, AUDIENCE, tid, oid, (long)time(NULL) + from_now - 3600,
-             (long)time(NULL) + from_now);
+    snprintf(
+        claims, sizeof claims,
+        "{\"iss\":\"%s\",\"aud\":\"%s\",\"tid\":\"%s\",\"oid\":\"%s\",\"nbf\":%ld,\"exp\":%ld}",
+        iss, AUDIENCE, tid, oid, (long)time(NULL) + from_now - 3600, (long)time(NULL) + from_now);
     return token_of(token, header, claims, key, false);
 }
 
 static void refused_token(struct rig *r, struct bytes token, const char *what)
 {
     uint8_t body[200];
-    static const unsigned types[] = { OP_KEY_GET, OP_KEY_DELETE };
+    static const unsigned types[] = {OP_KEY_GET, OP_KEY_DELETE};
     for (unsigned i = 0; i < 2; i++) {
-        const struct wire_key_ref get = { .name = bytes_str("ec") };
-        const struct wire_key_name gone = { .name = bytes_str("ec") };
+        const struct wire_key_ref get = {.name = bytes_str("ec")};
+        const struct wire_key_name gone = {.name = bytes_str("ec")};
         struct wr w = wr_of(body, sizeof body);
         if (types[i] == OP_KEY_GET)
             wire_key_ref_put(&w, &get);
@@ -52,21 +52,22 @@ static void forged_identities(void **state)
     char token[TOKEN_CAP], header[1400], jwk[1024];
     must_serve(r);
     refused_token(r, forged(k1, RIG_ADMIN, TENANT, ISSUER, 3600, own), "own key, true kid");
-    refused_token(r, forged("{\"alg\":\"RS256\",\"kid\":\"k2\"}", RIG_ADMIN, TENANT, ISSUER, 3600,
-                            own),
-                  "own key, own kid");
+    refused_token(
+        r, forged("{\"alg\":\"RS256\",\"kid\":\"k2\"}", RIG_ADMIN, TENANT, ISSUER, 3600, own),
+        "own key, own kid");
     jwk_text(jwk, sizeof jwk, own, "k1", "");
     snprintf(header, sizeof header, "{\"alg\":\"RS256\",\"kid\":\"k1\",\"jwk\":%s}", jwk);
     refused_token(r, forged(header, RIG_ADMIN, TENANT, ISSUER, 3600, own), "key in the header");
-    refused_token(r, forged("{\"alg\":\"RS256\",\"kid\":\"k1\",\"jku\":\"https://localhost/k\"}",
-                            RIG_ADMIN, TENANT, ISSUER, 3600, own),
+    refused_token(r,
+                  forged("{\"alg\":\"RS256\",\"kid\":\"k1\",\"jku\":\"https://localhost/k\"}",
+                         RIG_ADMIN, TENANT, ISSUER, 3600, own),
                   "address of keys in the header");
-    refused_token(r, forged("{\"alg\":\"ES256\",\"kid\":\"k1\"}", RIG_ADMIN, TENANT, ISSUER, 3600,
-                            ec),
+    refused_token(r,
+                  forged("{\"alg\":\"ES256\",\"kid\":\"k1\"}", RIG_ADMIN, TENANT, ISSUER, 3600, ec),
                   "another algorithm");
-    refused_token(r, forged("{\"alg\":\"HS256\",\"kid\":\"k1\"}", RIG_ADMIN, TENANT, ISSUER, 3600,
-                            own),
-                  "a MAC");
+    refused_token(
+        r, forged("{\"alg\":\"HS256\",\"kid\":\"k1\"}", RIG_ADMIN, TENANT, ISSUER, 3600, own),
+        "a MAC");
     struct bytes good = forged(k1, RIG_ADMIN, TENANT, ISSUER, 3600, r->token_key);
     size_t head_n = (size_t)((const uint8_t *)memchr(good.p, '.', good.n) - good.p);
     int n = snprintf(token, sizeof token, "eyJhbGciOiJub25lIn0%.*s", (int)(good.n - head_n),
@@ -78,9 +79,9 @@ static void forged_identities(void **state)
     refused_token(r, bytes_str(token), "alg none");
     refused_token(r, bytes_of(good.p, good.n - 1), "a cut signature");
     refused_token(r, forged(k1, RIG_ADMIN, other, ISSUER, 3600, r->token_key), "another tenant");
-    refused_token(r, forged(k1, RIG_ADMIN, TENANT, "https://sts.windows.net/common/", 3600,
-                            r->token_key),
-                  "another issuer");
+    refused_token(
+        r, forged(k1, RIG_ADMIN, TENANT, "https://sts.windows.net/common/", 3600, r->token_key),
+        "another issuer");
     refused_token(r, forged(k1, RIG_ADMIN, TENANT, ISSUER, -400, r->token_key), "expired");
     refused_token(r, bytes_of(NULL, 0), "none");
     refused_token(r, bytes_str("..."), "dots");
@@ -99,9 +100,9 @@ static void replayed_request(void **state)
     assert_int_equal(sign_as(r, BOB), HSM_OK);
     static uint8_t frame[8192];
     size_t n = 0;
-    uint8_t body[256], digest[32] = { 2 };
-    const struct wire_crypto m = { .name = bytes_str("ec"), .alg = ALG_ES256,
-                                   .value = bytes_of(digest, 32) };
+    uint8_t body[256], digest[32] = {2};
+    const struct wire_crypto m = {
+        .name = bytes_str("ec"), .alg = ALG_ES256, .value = bytes_of(digest, 32)};
     struct wr w = wr_of(body, sizeof body);
     wire_crypto_put(&w, &m);
     rig_wait(r, rig_post(r, 1, OP_SIGN, rig_token_of(r, BOB, 3600), wr_view(&w)));
@@ -186,15 +187,26 @@ static void twice(void **state)
 static void wrong_types_and_lanes(void **state)
 {
     (void)state;
-    static const unsigned on_control[] = { 0,           WIRE_OP__END,      WIRE_CTL__BASE,
-                                           CTL_WELCOME, CTL_LOADED,        CTL_APPLIED,
-                                           CTL_PROPOSE, CTL_NET_OPEN,      CTL_STATUS_RESULT,
-                                           CTL_QUIESCED, WIRE_TYPE__END,   200,
-                                           WIRE_ANSWER, 256,               65535,
-                                           OP_KEY_GET,  OP_ROLE_ASSIGNMENT_PUT };
-    static const unsigned on_request[] = { 0,          WIRE_OP__END,     WIRE_ANSWER, 300, 65535,
-                                           CTL_HELLO,  CTL_LOAD_RECORDS, CTL_APPLY,
-                                           CTL_STATUS, CTL_QUIESCE,      CTL_NET_DATA };
+    static const unsigned on_control[] = {0,
+                                          WIRE_OP__END,
+                                          WIRE_CTL__BASE,
+                                          CTL_WELCOME,
+                                          CTL_LOADED,
+                                          CTL_APPLIED,
+                                          CTL_PROPOSE,
+                                          CTL_NET_OPEN,
+                                          CTL_STATUS_RESULT,
+                                          CTL_QUIESCED,
+                                          WIRE_TYPE__END,
+                                          200,
+                                          WIRE_ANSWER,
+                                          256,
+                                          65535,
+                                          OP_KEY_GET,
+                                          OP_ROLE_ASSIGNMENT_PUT};
+    static const unsigned on_request[] = {0,          WIRE_OP__END, WIRE_ANSWER,      300,
+                                          65535,      CTL_HELLO,    CTL_LOAD_RECORDS, CTL_APPLY,
+                                          CTL_STATUS, CTL_QUIESCE,  CTL_NET_DATA};
     for (unsigned i = 0; i < sizeof on_control / sizeof on_control[0]; i++) {
         struct rig *r = serve_store(&world.whole);
         rig_send(r, 0, on_control[i], 1, bytes_of(NULL, 0));
@@ -223,7 +235,7 @@ static void forged_key_server(void **state)
     memcpy(honest, r->net.response, honest_n);
     jwk_text(jwk, sizeof jwk, own_token, "k1", "");
     snprintf(own_jwks, sizeof own_jwks, "{\"keys\":[%s]}", jwk);
-    static const enum server_mode modes[] = { SERVER_NORMAL, SERVER_GARBAGE, SERVER_REFUSES };
+    static const enum server_mode modes[] = {SERVER_NORMAL, SERVER_GARBAGE, SERVER_REFUSES};
     for (unsigned i = 0; i < 3; i++) {
         net_use_cert(&r->net, own_cert, own_tls);
         serve(&r->net, own_jwks);
@@ -266,10 +278,12 @@ static size_t random_request(struct rig *r, uint8_t *p, size_t cap)
     static uint8_t noise[2000];
     size_t n = random_payload(noise, sizeof noise);
     struct bytes token = dice_below(3) == 0 ? bytes_of(noise, n) : rig_token_of(r, BOB, 3600);
-    const struct wire_caller c = { .token = token, .host = bytes_of(noise, n % 200),
-                                   .client_ip = bytes_of(noise, n % 60),
-                                   .user_agent = bytes_of(noise, n % 500),
-                                   .uri = bytes_of(noise, n), .api_version = bytes_str("7.4") };
+    const struct wire_caller c = {.token = token,
+                                  .host = bytes_of(noise, n % 200),
+                                  .client_ip = bytes_of(noise, n % 60),
+                                  .user_agent = bytes_of(noise, n % 500),
+                                  .uri = bytes_of(noise, n),
+                                  .api_version = bytes_str("7.4")};
     struct wr w = wr_of(p, cap);
     wire_caller_put(&w, &c);
     wr_bytes(&w, noise, dice_below(2) == 0 ? n : n % 5);
@@ -288,8 +302,8 @@ static void noise_frames(void **state)
             unsigned type = lane == 0 ? WIRE_CTL__BASE + dice_below(22) : dice_below(34);
             size_t n = lane > 0 && dice_below(8) > 0 ? random_request(r, payload, sizeof payload)
                                                      : random_payload(payload, sizeof payload);
-            const struct ring_frame f = { .type = (uint16_t)type, .id = dice(),
-                                          .payload = bytes_of(payload, n) };
+            const struct ring_frame f = {
+                .type = (uint16_t)type, .id = dice(), .payload = bytes_of(payload, n)};
             if (ring_write(r->gw.out[lane], &f, 1000) != HSM_OK)
                 break;
             r->answer.there = false;

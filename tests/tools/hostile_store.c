@@ -101,7 +101,7 @@ static void flipped_verdicts(void **state)
     struct rig *r = serve_store(&world.whole);
     r->on_txn = TXN_KEEP;
     uint8_t body[200];
-    const struct wire_key_create m = { .name = bytes_str("flip"), .kty = KTY_OCT };
+    const struct wire_key_create m = {.name = bytes_str("flip"), .kty = KTY_OCT};
     struct wr w = wr_of(body, sizeof body);
     wire_key_create_put(&w, &m);
     unsigned was = r->proposals;
@@ -155,7 +155,7 @@ static void refused_load(struct rig_store *s, const char *what)
     struct rig *r = &world.rig;
     rig_store_clear(r->store);
     *r->store = *s;
-    *s = (struct rig_store){ 0 };
+    *s = (struct rig_store){0};
     start_boundary(r);
     rig_serve(r);
     if (r->loaded_err != HSM_E_CORRUPT)
@@ -289,7 +289,7 @@ static void records_of_another_pool(void **state)
         skip(); /* secrets are the rig's there */
     static struct rig_store s;
     char keep[2][260], away[2][260];
-    static const char *const names[] = { "seal", "seal.key" };
+    static const char *const names[] = {"seal", "seal.key"};
     struct rig *r = &world.rig;
     copy_store(&s, &world.whole);
     for (unsigned i = 0; i < 2; i++) {
@@ -316,14 +316,10 @@ static void records_of_another_pool(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replayed_transactions),
-        cmocka_unit_test(history_with_a_hole),
-        cmocka_unit_test(flipped_verdicts),
-        cmocka_unit_test(indices_go_back),
-        cmocka_unit_test(tampered_transactions),
-        cmocka_unit_test(damaged_records),
-        cmocka_unit_test(older_records),
-        cmocka_unit_test(records_of_another_pool),
+        cmocka_unit_test(replayed_transactions), cmocka_unit_test(history_with_a_hole),
+        cmocka_unit_test(flipped_verdicts),      cmocka_unit_test(indices_go_back),
+        cmocka_unit_test(tampered_transactions), cmocka_unit_test(damaged_records),
+        cmocka_unit_test(older_records),         cmocka_unit_test(records_of_another_pool),
     };
     if (!take_arguments(argc, argv))
         return 2;

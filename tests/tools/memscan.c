@@ -1,9 +1,9 @@
 /* memscan PATTERNS WINDOW TARGET...: search files and processes for pieces of secrets.
  *
- * PATTERNS holds one byte string per line, in hex. Every WINDOW consecutive bytes of one of them that
- * occur anywhere in a target are a find: "TARGET OFFSET LINE". TARGET is a file or pid:N (every readable
- * mapping of that process). The last line says what was searched: "scanned BYTES unreadable BYTES".
- * Exit status: 0 nothing found, 1 found, 2 failed. */
+ * PATTERNS holds one byte string per line, in hex. Every WINDOW consecutive bytes of one of them
+ * that occur anywhere in a target are a find: "TARGET OFFSET LINE". TARGET is a file or pid:N
+ * (every readable mapping of that process). The last line says what was searched: "scanned BYTES
+ * unreadable BYTES". Exit status: 0 nothing found, 1 found, 2 failed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -52,7 +52,7 @@ static void add_pattern(const uint8_t *p, size_t n, unsigned line)
         uint32_t s = slot_of(p + i);
         while (table[s].p != NULL)
             s = (s + 1) & ((1u << TABLE_BITS) - 1);
-        table[s] = (struct window){ .p = p + i, .line = line };
+        table[s] = (struct window){.p = p + i, .line = line};
     }
 }
 
