@@ -22,7 +22,7 @@ static int cmd_audit_tail(struct cli *c);
 static int cmd_audit_verify(struct cli *c);
 
 const struct cli_command cli_audit_commands[] = {
-    { "audit tail", cmd_audit_tail, "show the audit log and follow it" },
+    { "audit tail", cmd_audit_tail, "show the end of the audit log; -f follows it" },
     { "audit verify", cmd_audit_verify, "check that no entry was removed, moved or edited" },
     { NULL, NULL, NULL },
 };
@@ -154,13 +154,10 @@ static int check_end(const struct audit_verifier *v, uint64_t live_seq)
 
 static uint64_t live_position(const struct cli *c)
 {
-    static char text[8192];
-    static struct json_tok toks[128];
-    struct json_doc d;
-    if (cli_supervisor_pid(c) == 0 || !cli_gateway_status(c, text, sizeof text) ||
-        json_parse(bytes_str(text), toks, 128, &d) != HSM_OK)
+    static struct cli_status s;
+    if (cli_supervisor_pid(c) == 0 || !cli_gateway_status(c, &s))
         return 0;
-    return (uint64_t)pool_int(&d, 0, "auditSeq");
+    return (uint64_t)pool_int(&s.doc, 0, "auditSeq");
 }
 
 static int verify_file(FILE *f, const char *path, struct audit_verifier *v)
@@ -168,8 +165,12 @@ static int verify_file(FILE *f, const char *path, struct audit_verifier *v)
     static char line[LINE_CAP];
     while (fgets(line, sizeof line, f) != NULL) {
         size_t n = strcspn(line, "\n");
-        if (line[n] != '\n')
+        if (line[n] != '\n' && fgetc(f) == EOF)
             break; /* being written right now, or torn: the chain shows what is missing */
+        if (line[n] != '\n')
+            return cli_fail(CLI_FAILED, "%s: the line after entry %llu is not one of the log: too "
+                                        "long, or with a zero byte",
+                            path, (unsigned long long)v->seq);
         if (audit_verify_line(v, bytes_of(line, n)) != HSM_OK)
             return cli_fail(CLI_FAILED, "%s: %s", path, v->text);
     }
@@ -220,17 +221,14 @@ static int cmd_audit_verify(struct cli *c)
 
 void cli_pin_audit_key(const struct cli *c)
 {
-    static char text[8192];
-    static struct json_tok toks[128];
-    struct json_doc d;
+    static struct cli_status s;
     char path[PATH_MAX], spki[600];
     uint8_t der[600];
     size_t n;
     cli_path(c, AUDIT_KEY, path);
-    if (access(path, F_OK) == 0 || !cli_gateway_status(c, text, sizeof text) ||
-        json_parse(bytes_str(text), toks, 128, &d) != HSM_OK)
+    if (access(path, F_OK) == 0 || !cli_gateway_status(c, &s))
         return;
-    (void)pool_text(&d, 0, "auditKey", spki, sizeof spki);
+    (void)pool_text(&s.doc, 0, "auditKey", spki, sizeof spki);
     if (b64u_decode(der, bytes_str(spki), &n) != HSM_OK)
         return;
     const unsigned char *p = der;

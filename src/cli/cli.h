@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include "base/bytes.h"
 #include "cli/args.h"
+#include "codec/json.h"
 #include "fabric/identity/directory.h"
 #include "partition/config.h"
 
@@ -43,8 +44,14 @@ bool cli_config(const struct cli *c, struct partition_config *ret);
 bool cli_directory(const struct cli *c, struct directory *ret);
 /* Pid of the running supervisor, 0 when none runs. */
 long cli_supervisor_pid(const struct cli *c);
-/* One line of status from the gateway's control socket into buf (zero-terminated). */
-bool cli_gateway_status(const struct cli *c, char *buf, size_t cap);
+/* The status line of the gateway's control socket, parsed; doc's views point into the struct. */
+struct cli_status {
+    char text[8192]; /* zero-terminated, with its line end */
+    struct json_tok toks[128];
+    struct json_doc doc;
+};
+/* false: the gateway does not answer, or not with JSON. */
+bool cli_gateway_status(const struct cli *c, struct cli_status *ret);
 /* Keep the running pool's audit key in HOME/audit-key.pem, once: verification must not depend on
  * what a later log says of itself. */
 void cli_pin_audit_key(const struct cli *c);

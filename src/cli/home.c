@@ -56,26 +56,34 @@ long cli_supervisor_pid(const struct cli *c)
     return strtol(buf, NULL, 10);
 }
 
-bool cli_gateway_status(const struct cli *c, char *buf, size_t cap)
+/* Bytes read into buf[cap]; 0: nobody answers. */
+static size_t read_control(const struct cli *c, char *buf, size_t cap)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     char path[PATH_MAX];
     cli_path(c, HOME_CONTROL, path);
     if (strlen(path) >= sizeof a.sun_path)
-        return false;
+        return 0;
     memcpy(a.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return false;
+        return 0;
     const struct timeval limit = { .tv_sec = 5 };
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     size_t n = 0;
     if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {
         ssize_t m;
-        while (n < cap - 1 && (m = read(fd, buf + n, cap - 1 - n)) > 0)
+        while (n < cap && (m = read(fd, buf + n, cap - n)) > 0)
             n += (size_t)m;
     }
     (void)close(fd);
-    buf[n] = '\0';
-    return n > 0;
+    return n;
+}
+
+bool cli_gateway_status(const struct cli *c, struct cli_status *ret)
+{
+    size_t n = read_control(c, ret->text, sizeof ret->text - 1);
+    ret->text[n] = '\0';
+    return n > 0 && json_parse(bytes_of(ret->text, n), ret->toks,
+                               sizeof ret->toks / sizeof ret->toks[0], &ret->doc) == HSM_OK;
 }

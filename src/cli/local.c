@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "codec/json.h"
+#include "cli/pool.h"
 #include "partition/supervisor.h"
 
 const struct cli_command cli_local_commands[] = {
@@ -14,54 +14,23 @@ const struct cli_command cli_local_commands[] = {
     { NULL, NULL, NULL },
 };
 
-struct status_line {
-    char text[8192];
-    struct json_tok toks[128];
-    struct json_doc doc;
-};
-
-static bool parse_status(const struct cli *c, struct status_line *s)
-{
-    return cli_gateway_status(c, s->text, sizeof s->text) &&
-           json_parse(bytes_str(s->text), s->toks, 128, &s->doc) == HSM_OK;
-}
-
-static const char *member(const struct status_line *s, const char *name, char *dst, size_t cap)
-{
-    size_t n = 0;
-    uint32_t v = json_get_nn(&s->doc, 0, name);
-    if (v == JSON_NONE || json_string(&s->doc, v, dst, cap - 1, &n) != HSM_OK)
-        n = 0;
-    dst[n] = '\0';
-    return dst;
-}
-
-static int64_t number(const struct status_line *s, const char *name)
-{
-    int64_t n = 0;
-    uint32_t v = json_get_nn(&s->doc, 0, name);
-    if (v == JSON_NONE || json_int(&s->doc, v, &n) != HSM_OK)
-        return 0;
-    return n;
-}
-
 static void print_table(const struct cli *c, const struct partition_config *cfg,
-                        const struct status_line *s)
+                        const struct json_doc *s)
 {
     char state[64], protection[64], memory[64];
-    (void)member(s, "state", state, sizeof state);
+    (void)pool_text(s, 0, "state", state, sizeof state);
     (void)printf("pool          %s (%s)\n", cfg->name, state);
     (void)printf("pool URL      https://%s.managedhsm.localhost:%u\n", cfg->name, cfg->port);
     (void)printf("origin        https://localhost:%u\n", cfg->port);
     (void)printf("home          %s\n", c->home);
     (void)printf("protection    %s (secret memory: %s) - software keys: no FIPS certificate, no "
                  "tamper-proof case\n",
-                 member(s, "protection", protection, sizeof protection),
-                 member(s, "secretMemory", memory, sizeof memory));
-    (void)printf("keys          %lld (%lld versions)\n", (long long)number(s, "keys"),
-                 (long long)number(s, "versions"));
+                 pool_text(s, 0, "protection", protection, sizeof protection),
+                 pool_text(s, 0, "secretMemory", memory, sizeof memory));
+    (void)printf("keys          %lld (%lld versions)\n", (long long)pool_int(s, 0, "keys"),
+                 (long long)pool_int(s, 0, "versions"));
     (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",
-                 (long long)number(s, "auditSeq"), c->home);
+                 (long long)pool_int(s, 0, "auditSeq"), c->home);
     if (strcmp(state, "NotActivated") == 0)
         (void)printf("\nnext: `keyhold activate` (development), or `az keyvault security-domain "
                      "download`\n");
@@ -73,7 +42,7 @@ int local_status(struct cli *c)
 {
     struct arg args[] = { { .name = NULL } };
     int ret;
-    static struct status_line s;
+    static struct cli_status s;
     struct partition_config cfg;
     if (!cli_args(c, args, "status [--home DIR] [-o json]", &ret))
         return ret;
@@ -82,13 +51,13 @@ int local_status(struct cli *c)
     if (cli_supervisor_pid(c) == 0)
         return cli_fail(CLI_NOT_FOUND, "the pool in %s does not run; start it with `keyhold up`",
                         c->home);
-    if (!parse_status(c, &s))
+    if (!cli_gateway_status(c, &s))
         return cli_fail(CLI_FAILED, "the partition does not answer; it may be starting. Look at "
                                     "%s/log/gateway.log and boundary.log", c->home);
     if (c->json)
         (void)printf("%s", s.text);
     else
-        print_table(c, &cfg, &s);
+        print_table(c, &cfg, &s.doc);
     return CLI_OK;
 }
 

@@ -221,13 +221,13 @@ int pool_list(struct pool *p, const char *path, pool_row_fn fn)
     int status = CLI_OK;
     char next[2048] = "";
     bool first = true;
-    if (p->cli->json)
-        (void)fputc('[', stdout);
     do {
         bool ok = next[0] == '\0' ? pool_call(p, "GET", path, NULL, &status)
                                   : pool_get_url(p, next, &status);
         if (!ok)
             return status;
+        if (p->cli->json && next[0] == '\0')
+            (void)fputc('[', stdout);
         uint32_t list = json_get_nn(&p->doc, 0, "value");
         for (uint32_t v = json_first(&p->doc, list); list != JSON_NONE && v != JSON_NONE;
              v = json_next(&p->doc, list, v)) {

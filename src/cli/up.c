@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "cli/local.h"
 #include "codec/json.h"
 #include "fabric/identity/pki.h"
@@ -79,14 +80,14 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
     if (name != NULL)
         (void)snprintf(cfg->name, sizeof cfg->name, "%s", name);
     if (port != NULL) {
-        char *end;
-        long n = strtol(port, &end, 10);
-        if (*end != '\0' || n < 1 || n > 65535)
+        long n;
+        if (!text_number(port, 65535, &n) || n == 0)
             return cli_fail(CLI_USAGE, "--port: 1 to 65535");
         cfg->port = (uint16_t)n;
     }
-    if (cpus != NULL)
-        (void)snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus);
+    if (cpus != NULL &&
+        snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus) >= (int)sizeof cfg->cpus)
+        return cli_fail(CLI_USAGE, "--cpus: the list is too long");
     (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
     if (partition_config_store(path, cfg, text, sizeof text) != HSM_OK)
         return cli_fail(CLI_FAILED, "%s", text);
@@ -163,7 +164,7 @@ static void daemon_child(const struct cli *c, int ready_fd)
     if (setsid() < 0 || fork() != 0)
         _exit(0);
     cli_path(c, HOME_LOG, path);
-    int log_fd = -1, null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int log_fd = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (dir_ensure(path, 0700) == HSM_OK) {
         cli_path(c, HOME_LOG "/supervisor.log", path);
         log_fd = process_log_open(path);

@@ -97,12 +97,20 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+/* What failed, for client_error(). */
+static hsm_err fail(struct client *c, hsm_err err, const char *text)
+{
+    (void)snprintf(c->error, sizeof c->error, "%s", text);
+    return err;
+}
+
 static hsm_err perform(struct client *c, const char *url, long *ret_status)
 {
     CURL *h = c->curl;
     c->body_n = 0;
     c->async_url[0] = '\0';
     curl_easy_setopt(h, CURLOPT_URL, url);
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
     curl_easy_setopt(h, CURLOPT_PROXY, c->proxy);
     curl_easy_setopt(h, CURLOPT_NOPROXY, "");
@@ -154,15 +162,17 @@ static hsm_err login(struct client *c)
     if (n < 0 || (size_t)n >= sizeof form ||
         snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", c->origin, c->tenant) >=
             (int)sizeof url)
-        return HSM_E_RANGE;
+        return fail(c, HSM_E_RANGE, "client id, secret or origin is too long");
     curl_easy_reset(c->curl);
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, form);
     hsm_err err = perform(c, url, &status);
     secret_wipe(form, sizeof form);
     if (err != HSM_OK)
         return err;
-    if (status == 200 && take_token(c) == HSM_OK)
-        return HSM_OK;
+    if (status == 200) /* the body holds a token: not for the error text */
+        return take_token(c) == HSM_OK
+                   ? HSM_OK
+                   : fail(c, HSM_E_MALFORMED, "the identity provider's answer holds no usable token");
     (void)snprintf(c->error, sizeof c->error,
                    "login was refused (HTTP %ld): %.600s; check the client id and secret of "
                    "`keyhold env`",
@@ -179,6 +189,7 @@ static hsm_err call_url(struct client *c, const char *method, const char *url, c
     struct client_answer a = { 0 };
     (void)snprintf(auth, sizeof auth, "Authorization: Bearer %s", c->token);
     struct curl_slist *headers = curl_slist_append(NULL, auth);
+    secret_wipe(auth, sizeof auth);
     headers = curl_slist_append(headers, "Content-Type: application/json");
     headers = curl_slist_append(headers, "User-Agent: keyhold/" KEYHOLD_VERSION);
     curl_easy_reset(c->curl);
@@ -203,11 +214,14 @@ hsm_err client_call(struct client *c, const char *method, const char *path, cons
     int n = snprintf(url, sizeof url, "%s%s%sapi-version=" CLIENT_API_VERSION, c->pool_url, path,
                      strchr(path, '?') != NULL ? "&" : "?");
     if (n < 0 || (size_t)n >= sizeof url)
-        return HSM_E_RANGE;
+        return fail(c, HSM_E_RANGE, "the names are too long for one request");
     return call_url(c, method, url, json, ret);
 }
 
 hsm_err client_get_url(struct client *c, const char *url, struct client_answer *ret)
 {
+    size_t n = strlen(c->pool_url);
+    if (strlen(url) <= n || url[n] != '/' || !bytes_ieq(bytes_of(url, n), bytes_str(c->pool_url)))
+        return fail(c, HSM_E_MISDIRECTED, "the answer names another host; the token stays here");
     return call_url(c, "GET", url, NULL, ret);
 }

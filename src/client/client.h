@@ -18,7 +18,9 @@ struct client_config {
     const char *ca_file;
     const char *proxy;      /* http://localhost:8443 (CONNECT), or NULL */
 };
+/* The texts are copied. HSM_E_NOMEM, also when one of them is too long. */
 HSM_MUST_USE hsm_err client_new(const struct client_config *cfg, struct client **ret);
+/* Wipes; NULL is fine. */
 void client_free(struct client *c);
 
 struct client_answer {
@@ -30,7 +32,8 @@ struct client_answer {
  * needed); api-version is added. json: body or NULL. HSM_E_IO: no HTTP answer. */
 HSM_MUST_USE hsm_err client_call(struct client *c, const char *method, const char *path,
                                  const char *json, struct client_answer *ret);
-/* GET an absolute URL with the token (status polls, nextLink). */
+/* GET an absolute URL of the pool with the token (status polls, nextLink). HSM_E_MISDIRECTED when it
+ * is not one: the token goes nowhere else. */
 HSM_MUST_USE hsm_err client_get_url(struct client *c, const char *url, struct client_answer *ret);
 /* What failed and what to do, after an error. */
 const char *client_error(const struct client *c);

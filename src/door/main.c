@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/text.h"
 #include "door/door.h"
 
 static const char usage[] =
@@ -24,38 +24,32 @@ struct program {
     uint16_t port;
 };
 
-/* A decimal number up to max that ends at the character in ends. */
-static bool number(const char *s, long max, const char *ends, long *ret, const char **ret_end)
-{
-    char *end = NULL;
-    errno = 0;
-    long v = strtol(s, &end, 10);
-    if (errno != 0 || end == s || *s < '0' || *s > '9' || v > max || strchr(ends, *end) == NULL)
-        return false;
-    *ret = v;
-    *ret_end = end;
-    return true;
-}
-
 static bool add_listen(struct program *p, const char *arg)
 {
     long port = 0;
-    if (!number(arg, 65535, "", &port, &arg))
+    if (!text_number(arg, 65535, &port))
         return false;
     return door_listen(p->door, (uint16_t)port, &p->port) == HSM_OK;
 }
 
-static bool add_listen_fds(struct program *p, const char *arg)
+static bool add_listen_fds(struct program *p, char *arg)
 {
-    long fd = 0;
-    for (;;) {
-        if (!number(arg, 65535, ",", &fd, &arg) ||
-            door_listen_fd(p->door, (int)fd, &p->port) != HSM_OK)
+    char *comma;
+    do {
+        long fd = 0;
+        comma = strchr(arg, ',');
+        if (comma != NULL)
+            *comma = 0;
+        bool ok = text_number(arg, 65535, &fd) &&
+                  door_listen_fd(p->door, (int)fd, &p->port) == HSM_OK;
+        if (comma != NULL) {
+            *comma = ',';
+            arg = comma + 1;
+        }
+        if (!ok)
             return false;
-        if (*arg == 0)
-            return true;
-        arg++;
-    }
+    } while (comma != NULL);
+    return true;
 }
 
 /* "LEFT=RIGHT" in two; the last '=' divides, names have none. */
@@ -83,7 +77,6 @@ enum option_id {
 static bool take_option(struct program *p, int id, char *arg)
 {
     long fd = -1;
-    const char *end = NULL;
 
     switch ((enum option_id)id) {
     case OPT_BACKEND:
@@ -97,7 +90,7 @@ static bool take_option(struct program *p, int id, char *arg)
     case OPT_LISTEN_FD:
         return add_listen_fds(p, arg);
     case OPT_READY_FD:
-        if (!number(arg, 65535, "", &fd, &end))
+        if (!text_number(arg, 65535, &fd))
             return false;
         p->ready_fd = (int)fd;
         return true;

@@ -1,7 +1,7 @@
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+#include "base/text.h"
 #include "fabric/server.h"
 
 const char server_usage[] =
@@ -23,37 +23,6 @@ enum option_id {
     OPT_READY_FD,
 };
 
-static bool number(const char *s, long max, long *ret)
-{
-    char *end = NULL;
-    errno = 0;
-    long v = strtol(s, &end, 10);
-    if (errno != 0 || end == s || *end != 0 || *s < '0' || *s > '9' || v > max)
-        return false;
-    *ret = v;
-    return true;
-}
-
-/* The last colon divides; brackets of an IPv6 address are taken off. */
-static bool take_listen(struct server_options *o, const char *arg)
-{
-    const char *colon = strrchr(arg, ':');
-    long port = 0;
-    if (colon == NULL || !number(colon + 1, 65535, &port))
-        return false;
-    size_t n = (size_t)(colon - arg);
-    if (n > 2 && arg[0] == '[' && arg[n - 1] == ']') {
-        arg++;
-        n -= 2;
-    }
-    if (n == 0 || n >= sizeof o->listen_addr)
-        return false;
-    memcpy(o->listen_addr, arg, n);
-    o->listen_addr[n] = 0;
-    o->listen_port = (uint16_t)port;
-    return true;
-}
-
 static bool take(struct server_options *o, int id, const char *arg)
 {
     long fd = -1;
@@ -69,9 +38,9 @@ static bool take(struct server_options *o, int id, const char *arg)
         [OPT_READY_FD] = NULL,
     };
     if (id == OPT_LISTEN)
-        return take_listen(o, arg);
+        return text_listen(arg, o->listen_addr, sizeof o->listen_addr, &o->listen_port);
     if (id == OPT_READY_FD) {
-        if (!number(arg, 65535, &fd))
+        if (!text_number(arg, 65535, &fd))
             return false;
         o->ready_fd = (int)fd;
         return true;

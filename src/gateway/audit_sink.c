@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "codec/json.h"
@@ -51,32 +52,16 @@ hsm_err audit_line_parse(struct bytes line, uint64_t *ret_seq, uint8_t ret_hash[
     return HSM_OK;
 }
 
-static hsm_err write_all(int fd, const uint8_t *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return errno == ENOSPC || errno == EDQUOT ? HSM_E_DISK_FULL : HSM_E_IO;
-        p += k;
-        n -= (size_t)k;
-    }
-    return HSM_OK;
-}
-
 static hsm_err keep_torn(const char *dir, const uint8_t *p, size_t n)
 {
     char path[4096];
-    int k = snprintf(path, sizeof path, "%s/audit.torn", dir);
-    if (k < 0 || (size_t)k >= sizeof path)
-        return HSM_E_IO;
+    TRY(path_join(path, sizeof path, dir, "audit.torn"));
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return HSM_E_IO;
-    hsm_err err = write_all(fd, p, n);
+    hsm_err err = fd_write_all(fd, p, n);
     if (err == HSM_OK)
-        err = write_all(fd, (const uint8_t *)"\n", 1);
+        err = fd_write_all(fd, "\n", 1);
     if (err == HSM_OK && fsync(fd) != 0)
         err = HSM_E_IO;
     close(fd);
@@ -124,23 +109,21 @@ static hsm_err find_tail(struct audit_sink *s, const char *dir)
 static hsm_err open_file(struct audit_sink *s, const char *dir, char *text, size_t cap)
 {
     char path[4096];
-    int k = snprintf(path, sizeof path, "%s/audit.jsonl", dir);
-    if (k < 0 || (size_t)k >= sizeof path)
-        return HSM_E_IO;
+    TRY(path_join(path, sizeof path, dir, "audit.jsonl"));
     if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        (void)snprintf(text, cap, "cannot create %s: errno %d", dir, errno);
+        (void)snprintf(text, cap, "cannot create %s: %s", dir, strerror(errno));
         return HSM_E_IO;
     }
     s->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (s->fd < 0) {
-        (void)snprintf(text, cap, "cannot open %s: errno %d", path, errno);
+        (void)snprintf(text, cap, "cannot open %s: %s", path, strerror(errno));
         return HSM_E_IO;
     }
     hsm_err err = find_tail(s, dir);
     if (err == HSM_E_CORRUPT)
         (void)snprintf(text, cap, "the last line of %s is no audit line; move the file away", path);
     else if (err != HSM_OK)
-        (void)snprintf(text, cap, "cannot read %s: errno %d", path, errno);
+        (void)snprintf(text, cap, "cannot read %s: %s", path, strerror(errno));
     return err;
 }
 

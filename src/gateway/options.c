@@ -1,11 +1,11 @@
 #include "gateway/options.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/text.h"
 
 const char options_usage[] =
     "usage: keyhold-gateway --rings TEXT --store DIR --audit DIR --cert FILE --key FILE\n"
@@ -14,33 +14,6 @@ const char options_usage[] =
     "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
     "                       [--cpus LIST] [--ready-fd N]\n"
     "Started by keyhold-supervisor; serves a pool's data plane over HTTPS.\n";
-
-static bool number(const char *text, long max, long *ret)
-{
-    char *end;
-    errno = 0;
-    long v = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || v < 0 || v > max)
-        return false;
-    *ret = v;
-    return true;
-}
-
-static bool take_listen(struct gateway_options *o, const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    long port;
-    if (colon == NULL || !number(colon + 1, UINT16_MAX, &port))
-        return false;
-    struct bytes a = bytes_of(text, (size_t)(colon - text));
-    if (a.n > 2 && a.p[0] == '[' && a.p[a.n - 1] == ']')
-        a = bytes_of(a.p + 1, a.n - 2);
-    if (a.n == 0 || a.n >= sizeof o->listen_addr)
-        return false;
-    (void)snprintf(o->listen_addr, sizeof o->listen_addr, "%.*s", (int)a.n, (const char *)a.p);
-    o->listen_port = (uint16_t)port;
-    return true;
-}
 
 /* "0,2,4-6": cpus in the order of the loops. */
 static bool take_cpus(struct gateway_options *o, const char *text)
@@ -97,7 +70,7 @@ static bool take(struct gateway_options *o, int option, const char *arg)
         o->door = arg;
         return true;
     case 'l':
-        return take_listen(o, arg);
+        return text_listen(arg, o->listen_addr, sizeof o->listen_addr, &o->listen_port);
     case 'c':
         o->cert_file = arg;
         return true;
@@ -105,7 +78,7 @@ static bool take(struct gateway_options *o, int option, const char *arg)
         o->key_file = arg;
         return true;
     case 'n':
-        if (!number(arg, RING_LANES_MAX, &v) || v < 1)
+        if (!text_number(arg, RING_LANES_MAX, &v) || v < 1)
             return false;
         o->loops = (unsigned)v;
         return true;
@@ -126,7 +99,7 @@ static bool take(struct gateway_options *o, int option, const char *arg)
     case 'u':
         return take_cpus(o, arg);
     case 'y':
-        if (!number(arg, INT_MAX, &v))
+        if (!text_number(arg, INT_MAX, &v))
             return false;
         o->ready_fd = (int)v;
         return true;

@@ -13,6 +13,19 @@
 #include "partition/supervisor.h"
 
 #define LOOPS_MAX_DEFAULT 4
+#define LOCK_TRIES        20
+#define LOCK_RETRY_US     10000
+
+/* `keyhold status` holds the lock for a moment to see whether it is free. */
+static bool lock_exclusive(int fd)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        usleep(LOCK_RETRY_US);
+    }
+    return false;
+}
 
 static hsm_err take_lock(struct installation *in, char *text, size_t cap)
 {
@@ -23,7 +36,7 @@ static hsm_err take_lock(struct installation *in, char *text, size_t cap)
         (void)snprintf(text, cap, "cannot open %s: %s", path, strerror(errno));
         return HSM_E_IO;
     }
-    if (flock(in->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_exclusive(in->lock_fd)) {
         (void)snprintf(text, cap, "another supervisor runs in %s; `keyhold down` ends it", in->home);
         return HSM_E_CONFLICT;
     }

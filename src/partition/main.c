@@ -3,10 +3,10 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "partition/supervisor.h"
 
 static int usage(void)
@@ -23,8 +23,10 @@ int main(int argc, char **argv)
         { "ready-fd", required_argument, NULL, 'r' },
         { NULL, 0, NULL, 0 },
     };
-    struct supervisor_options o = { .ready_fd = -1 };
+    struct supervisor_options o = { 0 };
     char self[PATH_MAX] = "";
+    long ready_fd = -1;
+    bool numbers_ok = true;
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'h')
@@ -32,12 +34,13 @@ int main(int argc, char **argv)
         else if (c == 'b')
             o.bindir = optarg;
         else if (c == 'r')
-            o.ready_fd = (int)strtol(optarg, NULL, 10);
+            numbers_ok = text_number(optarg, 65535, &ready_fd);
         else
             return usage();
     }
-    if (o.home == NULL || optind != argc)
+    if (o.home == NULL || optind != argc || !numbers_ok)
         return usage();
+    o.ready_fd = (int)ready_fd;
     if (o.bindir == NULL) {
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
         if (n <= 0)
