@@ -224,10 +224,9 @@ static void refusals(void **state)
         uint8_t body[16];
         char status[8];
         struct wr w = wr_of(body, sizeof body);
-        const struct wire_refused m = {
-            .op = cases[i].op,
-            .err = cases[i].err,
-            .status = cases[i].err == HSM_OK ? 200 : cases[i].status};
+        const struct wire_refused m = {.op = cases[i].op,
+                                       .err = cases[i].err,
+                                       .status = cases[i].err == HSM_OK ? 200 : cases[i].status};
         wire_refused_put(&w, &m);
         assert_int_equal(rig_call(r, OP_REFUSED, bytes_of(NULL, 0), wr_view(&w)), HSM_OK);
         struct json_doc d = last_record(r);
@@ -409,8 +408,7 @@ int main(void)
         cmocka_unit_test(members),          cmocka_unit_test(refusals),
         cmocka_unit_test(hostile_envelope), cmocka_unit_test(tampering_shows),
         cmocka_unit_test(removed_tail),     cmocka_unit_test(other_file),
-        cmocka_unit_test(longer_file),
-        cmocka_unit_test(checkpoints_come),
+        cmocka_unit_test(longer_file),      cmocka_unit_test(checkpoints_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #define CLOCK_BACK_MS    10000u
 /* Older keys are not believed: an issuer that withdrew a key must be heard, even if the gateway
  * keeps us from asking. Long enough for an issuer to be away for a day. */
-#define KEYS_MAX_AGE_MS  86400000u
+#define KEYS_MAX_AGE_MS 86400000u
 
 /* A fetched set; whoever verifies with one of its keys holds a reference. */
 struct key_set {

@@ -479,11 +479,10 @@ static void two_issuers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(first_fetch),     T(stray_events), T(by_address),
-        T(byte_by_byte),    T(wrong_peers),  T(answers_taken),
-        T(answers_refused), T(slow_server),  T(backs_off),
-        T(old_keys_stay),   T(old_keys_end), T(unknown_kid),  T(clock_set_back),
-        T(bad_roots),       T(two_issuers),  cmocka_unit_test(http_pieces),
+        T(first_fetch),    T(stray_events),  T(by_address),      T(byte_by_byte),
+        T(wrong_peers),    T(answers_taken), T(answers_refused), T(slow_server),
+        T(backs_off),      T(old_keys_stay), T(old_keys_end),    T(unknown_kid),
+        T(clock_set_back), T(bad_roots),     T(two_issuers),     cmocka_unit_test(http_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

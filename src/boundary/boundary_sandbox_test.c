@@ -215,8 +215,8 @@ static void forbidden_calls(void **state)
 {
     (void)state;
     struct rig *r = &rig;
-    static const char *const names[] = {"socket", "connect", "open",    "execve",
-                                        "ptrace", "fork",    "execmem", "kill", "tgkill"};
+    static const char *const names[] = {"socket", "connect", "open", "execve", "ptrace",
+                                        "fork",   "execmem", "kill", "tgkill"};
     if (IS_SANITIZED)
         skip();
     begin(r);
@@ -354,7 +354,8 @@ int main(void)
         cmocka_unit_test(protocol_violation),
         cmocka_unit_test(bad_command_line),
         cmocka_unit_test(unreadable_seal),
-        cmocka_unit_test(assertion), cmocka_unit_test(lost_seal),
+        cmocka_unit_test(assertion),
+        cmocka_unit_test(lost_seal),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -123,6 +123,13 @@ bool control_load_records(struct boundary *b, const struct ring_frame *f)
     return true;
 }
 
+#define OTHER_POOL "pool.json names another pool or tenant than the sealed pool record"
+static bool is_pool_of_init(const struct boundary *b)
+{
+    const struct pool_info *p = &b->state->pool;
+    return strcmp(p->name, b->init.info.name) == 0 && strcmp(p->tenant, b->init.info.tenant) == 0;
+}
+
 static hsm_err check_loaded(struct boundary *b, const char **why)
 {
     struct state *s = b->state;
@@ -131,9 +138,8 @@ static hsm_err check_loaded(struct boundary *b, const char **why)
         *why = "the store has no pool record";
         return HSM_E_CORRUPT;
     }
-    if (s->has_pool && (strcmp(s->pool.name, b->init.info.name) != 0 ||
-                        strcmp(s->pool.tenant, b->init.info.tenant) != 0)) {
-        *why = "pool.json names another pool or tenant than the sealed pool record";
+    if (s->has_pool && !is_pool_of_init(b)) {
+        *why = OTHER_POOL;
         return HSM_E_CORRUPT;
     }
     return HSM_OK;
@@ -227,8 +233,15 @@ static void check_mark(struct boundary *b)
 
 static bool pool_appeared(struct boundary *b)
 {
-    log_info("pool %s is there", b->state->pool.name);
-    audit_set_pool(b->audit, &b->state->pool);
+    const struct pool_info *p = &b->state->pool;
+    log_info("pool %s is there", p->name);
+    if (!is_pool_of_init(b)) {
+        boundary_end(b, EXIT_INTEGRITY, "%s", OTHER_POOL);
+        return false;
+    }
+    /* Workers read these texts; they change only if pool.json was edited between two starts. */
+    if (strcmp(p->resource_id, b->init.info.resource_id) != 0)
+        audit_set_pool(b->audit, p);
     return own_start_auth(b);
 }
 

@@ -14,7 +14,7 @@
 
 void audit_verifier_init(struct audit_verifier *v, EVP_PKEY *key)
 {
-    *v = (struct audit_verifier){ .key = key };
+    *v = (struct audit_verifier){.key = key};
 }
 
 void audit_verifier_done(struct audit_verifier *v)
@@ -26,8 +26,8 @@ void audit_verifier_done(struct audit_verifier *v)
     v->hashes_cap = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static hsm_err wrong(struct audit_verifier *v, const char *fmt,
-                                                           ...)
+__attribute__((format(printf, 2, 3))) static hsm_err wrong(struct audit_verifier *v,
+                                                           const char *fmt, ...)
 {
     va_list ap;
     int n = snprintf(v->text, sizeof v->text, "line %llu: ", (unsigned long long)v->lines + 1);
@@ -90,8 +90,8 @@ static bool signature_ok(const struct audit_verifier *v, const uint8_t prev[32],
     return ok;
 }
 
-/* A position that the boundary had sealed before it started: the file must have had that line there.
- * Otherwise lines in front of it were replaced while the boundary was down. */
+/* A position that the boundary had sealed before it started: the file must have had that line
+ * there. Otherwise lines in front of it were replaced while the boundary was down. */
 static void compare_mark(struct audit_verifier *v, const struct json_doc *d, uint32_t mark)
 {
     uint8_t hash[32];

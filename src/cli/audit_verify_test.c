@@ -31,10 +31,10 @@ static void end(struct log *l)
     EVP_PKEY_free(l->key);
 }
 
-/* Chain text, a JSON object without its closing brace, and verify the line. */
-static hsm_err add(struct log *l, const char *text)
+/* Chain text, a JSON object without its closing brace. */
+static size_t chain(struct log *l, const char *text, char line[2000])
 {
-    char line[2000], prev[65], hash[65];
+    char prev[65], hash[65];
     uint8_t number[8];
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     hex_encode(prev, l->hash, 32);
@@ -46,10 +46,17 @@ static hsm_err add(struct log *l, const char *text)
     assert_int_equal(EVP_DigestFinal_ex(md, l->hash, NULL), 1);
     EVP_MD_CTX_free(md);
     hex_encode(hash, l->hash, 32);
-    int n = snprintf(line, sizeof line,
-                     "%s,\"chain\":{\"seq\":%llu,\"prev\":\"%s\",\"hash\":\"%s\"}}", text,
-                     (unsigned long long)l->seq, prev, hash);
-    return audit_verify_line(&l->v, bytes_of(line, (size_t)n));
+    int n = snprintf(line, 2000, "%s,\"chain\":{\"seq\":%llu,\"prev\":\"%s\",\"hash\":\"%s\"}}",
+                     text, (unsigned long long)l->seq, prev, hash);
+    assert_true(n > 0 && n < 2000);
+    return (size_t)n;
+}
+
+static hsm_err add(struct log *l, const char *text)
+{
+    char line[2000];
+    size_t n = chain(l, text, line);
+    return audit_verify_line(&l->v, bytes_of(line, n));
 }
 
 static hsm_err checkpoint(struct log *l, const char *members)
@@ -126,7 +133,8 @@ static void reported(void **state)
     struct log l;
     const uint8_t sealed[32] = {1};
     begin(&l);
-    assert_int_equal(checkpoint(&l, "\"gap\":true,\"expected\":{\"seq\":3,\"hash\":\"00\"}"), HSM_OK);
+    assert_int_equal(checkpoint(&l, "\"gap\":true,\"expected\":{\"seq\":3,\"hash\":\"00\"}"),
+                     HSM_OK);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(add(&l, "{\"a\":1"), HSM_OK);
     assert_int_equal(mark(&l, 3, sealed), HSM_OK);
@@ -150,13 +158,107 @@ static void forged(void **state)
     end(&l);
 }
 
+enum damage {
+    EDITED,
+    REMOVED,
+    REPEATED,
+    REORDERED,
+    HASH,
+    PREV,
+    RENUMBERED,
+    CUT,
+    NO_CHAIN,
+    DAMAGES
+};
+
+static const char *replace(char line[2000], const char *what, const char *with)
+{
+    char *at = strstr(line, what);
+    assert_non_null(at);
+    assert_int_equal(strlen(what), strlen(with));
+    memcpy(at, with, strlen(with));
+    return line;
+}
+
+/* Three good lines, then a damaged end. */
+static hsm_err damaged(struct log *l, enum damage d)
+{
+    char a[2000], b[2000];
+    size_t an, bn;
+    assert_int_equal(checkpoint(l, "\"gap\":false"), HSM_OK);
+    assert_int_equal(add(l, "{\"httpStatusCode\":403"), HSM_OK);
+    an = chain(l, "{\"httpStatusCode\":404", a);
+    bn = chain(l, "{\"httpStatusCode\":405,\"note\":\"x\"", b);
+    if (d == REMOVED)
+        return audit_verify_line(&l->v, bytes_of(b, bn));
+    if (d == REORDERED) {
+        assert_int_equal(audit_verify_line(&l->v, bytes_of(b, bn)), HSM_E_CORRUPT);
+        return audit_verify_line(&l->v, bytes_of(b, bn));
+    }
+    assert_int_equal(audit_verify_line(&l->v, bytes_of(a, an)), HSM_OK);
+    if (d == EDITED)
+        replace(b, "405", "200");
+    else if (d == REPEATED)
+        return audit_verify_line(&l->v, bytes_of(a, an));
+    else if (d == HASH)
+        b[bn - 5] = b[bn - 5] == '0' ? '1' : '0';
+    else if (d == PREV)
+        memcpy(strstr(b, "\"prev\":\"") + 8, strstr(b, "\"hash\":\"") + 8, 64);
+    else if (d == RENUMBERED)
+        replace(b, "\"seq\":4", "\"seq\":5");
+    else if (d == CUT)
+        bn -= 10;
+    else if (d == NO_CHAIN)
+        bn = (size_t)snprintf(b, sizeof b, "{\"httpStatusCode\":405}");
+    return audit_verify_line(&l->v, bytes_of(b, bn));
+}
+
+static void damaged_lines(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DAMAGES; d++) {
+        struct log l;
+        begin(&l);
+        if (damaged(&l, (enum damage)d) != HSM_E_CORRUPT)
+            fail_msg("damage %d is not seen", d);
+        /* the message names the line: the third is the last that can be good */
+        const char *line = d == REMOVED || d == REORDERED ? "line 3: " : "line 4: ";
+        if (strncmp(l.v.text, line, strlen(line)) != 0 || strlen(l.v.text) < 15)
+            fail_msg("damage %d: '%s'", d, l.v.text);
+        end(&l);
+    }
+}
+
+/* What is no line of an audit log at all. */
+static void other_texts(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        "{\"chain\":5}",
+        "{\"chain\":{\"seq\":1}}",
+        "{\"a\":1,\"chain\":{\"seq\":0,\"prev\":\"\",\"hash\":\"\"}}",
+        "{\"a\":1,\"chain\":{\"seq\":-1,\"prev\":\"00\",\"hash\":\"00\"}}",
+        "{\"a\":\",\\\"chain\\\":{\\\"seq\\\":1\"}",
+    };
+    for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct log l;
+        begin(&l);
+        assert_int_equal(audit_verify_line(&l.v, bytes_str(texts[i])), HSM_E_CORRUPT);
+        assert_int_equal(l.v.lines, 0);
+        end(&l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole),
-        cmocka_unit_test(replaced),
-        cmocka_unit_test(reported),
-        cmocka_unit_test(forged),
+        cmocka_unit_test(whole),  cmocka_unit_test(replaced),      cmocka_unit_test(reported),
+        cmocka_unit_test(forged), cmocka_unit_test(damaged_lines), cmocka_unit_test(other_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
