@@ -11,12 +11,17 @@ all: build
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make build      programs in build/release/bin
-## make demo       install, build, start a pool, activate it, use it, show a refused caller
-## make test       everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
-## make bench      ratios against raw OpenSSL and nginx, into build/bench
-## make fuzz       the fuzz targets, FUZZ_SECONDS each (default 600)
-## make lint       format, clang-tidy, cppcheck, layers, banned calls
+## make build        programs in build/release/bin
+## make demo         install, build, start a pool, activate it, use it, show a refused caller
+## make test         everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
+##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, fuzz-smoke
+## make bench        ratios against raw OpenSSL and nginx, into build/bench
+## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
+## make lint         format, clang-tidy, cppcheck, layers, banned calls
+## make format       rewrite all C files in the project's format
+## make venv         the Python environments of the end-to-end tests, with the newest az and SDKs
+## make packages-*   install what build, test or bench needs (packages-build, ...)
+## make clean        remove build
 packages-build:
 	@scripts/install-packages.sh build
 packages-test:
@@ -25,8 +30,8 @@ packages-bench:
 	@scripts/install-packages.sh bench
 
 build: packages-build
-	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
-	@rm -f build-configure.log
+	@mkdir -p build
+	@cmake --preset release >build/configure-release.log 2>&1 || { cat build/configure-release.log; exit 1; }
 	@cmake --build --preset release -j $(JOBS)
 
 demo: build
@@ -36,6 +41,7 @@ unit: packages-test build
 	ctest --preset release -j $(JOBS)
 unit-clang: packages-test
 	@scripts/preset.sh clang -j $(JOBS)
+	ctest --preset clang -j $(JOBS)
 unit-asan: packages-test
 	@scripts/preset.sh asan -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=1 ctest --preset asan -j $(JOBS)

@@ -4,11 +4,12 @@
 # Does nothing when everything is there already. Needs root or sudo only when something is missing.
 set -eu
 
+# g++ brings the C++ library that clang's fuzzer runtime is linked with.
 build="gcc g++ libc6-dev make cmake ninja-build pkg-config python3 libssl-dev libuv1-dev liblmdb-dev
  libraft-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev"
 test_="$build git clang llvm clang-format clang-tidy cppcheck python3-venv python3-dev curl openssl procps gdb
- iproute2"
-bench="$build nginx-light openssl curl procps linux-perf"
+ iproute2 mount util-linux"
+bench="$build nginx-light openssl curl procps util-linux python3-venv linux-perf"
 
 case "${1:-build}" in
 build) wanted=$build ;;
