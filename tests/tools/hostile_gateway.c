@@ -241,8 +241,8 @@ static void forged_key_server(void **state)
         serve(&r->net, own_jwks);
         r->net.mode = modes[i];
         r->token_key = own_token;
-        r = serve_store(&world.whole);
         unsigned opened = r->net.opened;
+        r = serve_store(&world.whole);
         hsm_err err = sign_as(r, RIG_ADMIN);
         assert_true(err == HSM_E_UNAVAILABLE || hsm_err_http(err) == 401);
         assert_int_equal(r->answer.body_n, 0);
