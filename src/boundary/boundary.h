@@ -82,6 +82,7 @@ struct boundary {
     uint64_t quiesce_us; /* deadline of an orderly stop; 0: none */
     uint64_t quiesce_id;
     uint64_t marked_seq;
+    struct audit_position mark_next; /* to be sealed at the next turn */
     bool genesis_pending;
     bool tick_soon;
 

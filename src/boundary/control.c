@@ -393,7 +393,7 @@ void control_tick(struct boundary *b, uint64_t now)
         return;
     }
     if (due(&b->next_mark_us, now, MARK_US))
-        own_audit_mark(b);
+        own_audit_mark_settled(b);
     if (due(&b->next_purge_us, now, PURGE_US))
         own_purge(b);
 }

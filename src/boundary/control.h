@@ -22,6 +22,9 @@ bool control_quiesce(struct boundary *b, const struct ring_frame *f);
 void own_genesis(struct boundary *b);
 /* Propose the audit position when it moved since the last mark. */
 void own_audit_mark(struct boundary *b);
+/* The same with the position at the call before: those lines are in the file by now. A mark ahead
+ * of the file would look like lines removed if everything were killed at that moment. */
+void own_audit_mark_settled(struct boundary *b);
 /* Propose the purge of one key whose retention is over, if there is one. */
 void own_purge(struct boundary *b);
 /* Make the token verifier once the pool record is there. false: the boundary ended. */

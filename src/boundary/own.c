@@ -83,9 +83,8 @@ void own_genesis(struct boundary *b)
 
 /* ---- audit mark ---- */
 
-void own_audit_mark(struct boundary *b)
+static void seal_position(struct boundary *b, struct audit_position at)
 {
-    struct audit_position at = audit_position(b->audit);
     if (at.seq <= b->marked_seq || !b->state->has_pool)
         return;
     uint8_t buf[8 + 32];
@@ -99,6 +98,18 @@ void own_audit_mark(struct boundary *b)
     state_unlock(b->state);
     if (err == HSM_OK && send_own(b, JOB_AUDIT_MARK))
         b->marked_seq = at.seq;
+}
+
+void own_audit_mark(struct boundary *b)
+{
+    seal_position(b, audit_position(b->audit));
+}
+
+void own_audit_mark_settled(struct boundary *b)
+{
+    struct audit_position settled = b->mark_next;
+    b->mark_next = audit_position(b->audit);
+    seal_position(b, settled);
 }
 
 /* ---- end of retention ---- */
