@@ -8,6 +8,7 @@
 
 #define DEFINITIONS "/providers/Microsoft.Authorization/roleDefinitions"
 #define ASSIGNMENTS "/providers/Microsoft.Authorization/roleAssignments"
+#define PATH_CAP    400
 
 static void print_definition(const struct json_doc *d, uint32_t v)
 {
@@ -28,13 +29,17 @@ static void print_assignment(const struct json_doc *d, uint32_t v)
                  pool_text(d, v, "properties.scope", scope, sizeof scope));
 }
 
-/* "/" becomes "", so that scope + "/providers" has one slash. */
-static const char *scope_path(struct arg *args)
+/* SCOPE WHAT [/NAME] into path; a path that was cut short would be another one. "/" as the scope
+ * becomes "", so that there is one slash before "providers". */
+static bool make_path(struct arg *args, const char *what, const char *name, char path[PATH_CAP])
 {
     const char *s = args_value(args, "--scope");
-    if (s == NULL || strcmp(s, "/") == 0)
-        return "";
-    return s;
+    int n = snprintf(path, PATH_CAP, "%s%s%s%s", s == NULL || strcmp(s, "/") == 0 ? "" : s, what,
+                     name != NULL ? "/" : "", name != NULL ? name : "");
+    if (n > 0 && n < PATH_CAP)
+        return true;
+    (void)cli_fail(CLI_USAGE, "the scope or the name is too long");
+    return false;
 }
 
 #define SCOPE_ARG                                                                                  \
@@ -43,13 +48,12 @@ static const char *scope_path(struct arg *args)
 static int list(struct cli *c, const char *usage, const char *what, pool_row_fn row)
 {
     struct arg args[] = { POOL_ARGS, SCOPE_ARG, { .name = NULL } };
-    char path[400];
+    char path[PATH_CAP];
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args, usage, &ret))
         return ret;
-    (void)snprintf(path, sizeof path, "%s%s", scope_path(args), what);
-    ret = pool_list(&p, path, row);
+    ret = make_path(args, what, NULL, path) ? pool_list(&p, path, row) : CLI_USAGE;
     pool_close(&p);
     return ret;
 }
@@ -71,15 +75,15 @@ static int remove_one(struct cli *c, const char *usage, const char *what, pool_r
         { .name = "--name", .alias = "--ids", .kind = ARG_VALUE, .required = true, .help = "its GUID" },
         { .name = NULL },
     };
-    char path[400];
+    char path[PATH_CAP];
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args, usage, &ret))
         return ret;
     const char *name = args_value(args, "--name"), *slash = strrchr(name, '/');
-    (void)snprintf(path, sizeof path, "%s%s/%s", scope_path(args), what,
-                   slash != NULL ? slash + 1 : name);
-    if (pool_call(&p, "DELETE", path, NULL, &ret)) {
+    ret = CLI_USAGE;
+    if (make_path(args, what, slash != NULL ? slash + 1 : name, path) &&
+        pool_call(&p, "DELETE", path, NULL, &ret)) {
         pool_print(&p, row);
         ret = CLI_OK;
     }
@@ -146,14 +150,14 @@ static bool definition_body(const char *text, struct wr *w)
     return wr_ok(w) == HSM_OK;
 }
 
-static void new_guid(struct arg *args, char dst[UUID_TEXT_LEN + 1])
+/* --name, or a new one in dst. */
+static const char *guid_of(struct arg *args, char dst[UUID_TEXT_LEN + 1])
 {
     struct uuid u;
     const char *given = args_value(args, "--name");
     uuid_new_v4(&u);
     uuid_format(&u, dst);
-    if (given != NULL)
-        (void)snprintf(dst, UUID_TEXT_LEN + 1, "%s", given);
+    return given != NULL ? given : dst;
 }
 
 int cmd_role_definition_create(struct cli *c)
@@ -166,16 +170,15 @@ int cmd_role_definition_create(struct cli *c)
         { .name = NULL },
     };
     static char body[80000];
-    char path[400], guid[UUID_TEXT_LEN + 1];
+    char path[PATH_CAP], guid[UUID_TEXT_LEN + 1];
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args, "role definition create --role-definition JSON|@FILE", &ret))
         return ret;
     struct wr w = wr_of(body, sizeof body);
-    new_guid(args, guid);
-    (void)snprintf(path, sizeof path, DEFINITIONS "/%s", guid);
     ret = CLI_USAGE;
-    if (definition_body(args_value(args, "--role-definition"), &w) &&
+    if (make_path(args, DEFINITIONS, guid_of(args, guid), path) &&
+        definition_body(args_value(args, "--role-definition"), &w) &&
         pool_call(&p, "PUT", path, body, &ret)) {
         pool_print(&p, print_definition);
         ret = CLI_OK;
@@ -185,12 +188,11 @@ int cmd_role_definition_create(struct cli *c)
 }
 
 /* A role's name (or GUID) to its definition id. */
-static bool resolve_role(struct pool *p, const char *scope, const char *role, char *id, size_t cap,
-                         int *ret)
+static bool resolve_role(struct pool *p, struct arg *args, char *id, size_t cap, int *ret)
 {
-    char path[400], name[256], guid[64];
-    (void)snprintf(path, sizeof path, "%s" DEFINITIONS, scope);
-    if (!pool_call(p, "GET", path, NULL, ret))
+    const char *role = args_value(args, "--role");
+    char path[PATH_CAP], name[256], guid[64];
+    if (!make_path(args, DEFINITIONS, NULL, path) || !pool_call(p, "GET", path, NULL, ret))
         return false;
     uint32_t all = json_get_nn(&p->doc, 0, "value");
     for (uint32_t v = json_first(&p->doc, all); all != JSON_NONE && v != JSON_NONE;
@@ -218,14 +220,12 @@ int cmd_role_assignment_create(struct cli *c)
         { .name = NULL },
     };
     static char body[2048];
-    char path[400], guid[UUID_TEXT_LEN + 1], id[300];
+    char path[PATH_CAP], guid[UUID_TEXT_LEN + 1], id[300];
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args, "role assignment create --role R --assignee OID [--scope S]", &ret))
         return ret;
-    new_guid(args, guid);
-    const char *scope = scope_path(args);
-    if (resolve_role(&p, scope, args_value(args, "--role"), id, sizeof id, &ret)) {
+    if (resolve_role(&p, args, id, sizeof id, &ret)) {
         struct wr w = wr_of(body, sizeof body);
         struct json_wr j = json_wr_of(&w);
         json_obj_open(&j), json_name(&j, "properties"), json_obj_open(&j);
@@ -233,8 +233,11 @@ int cmd_role_assignment_create(struct cli *c)
         json_name(&j, "roleDefinitionId"), json_put_str(&j, id);
         json_obj_close(&j), json_obj_close(&j);
         wr_u8(&w, 0);
-        (void)snprintf(path, sizeof path, "%s" ASSIGNMENTS "/%s", scope, guid);
-        if (wr_ok(&w) == HSM_OK && pool_call(&p, "PUT", path, body, &ret)) {
+        ret = CLI_USAGE;
+        if (wr_ok(&w) != HSM_OK)
+            (void)cli_fail(ret, "--assignee is too long");
+        else if (make_path(args, ASSIGNMENTS, guid_of(args, guid), path) &&
+                 pool_call(&p, "PUT", path, body, &ret)) {
             pool_print(&p, print_assignment);
             ret = CLI_OK;
         }

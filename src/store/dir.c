@@ -19,6 +19,7 @@ static hsm_err fail(const char *path, const char *what, char *text, size_t cap)
 {
     int e = errno;
     snprintf(text, cap, "%s: %s: %s", path, what, strerror(e));
+    errno = e;
     return e == ENOSPC || e == EDQUOT ? HSM_E_DISK_FULL : HSM_E_IO;
 }
 
