@@ -161,10 +161,10 @@ static hsm_err digest_open(struct seal_ctx *sc, struct bytes digest, struct stat
 
 /* ---- loading ---- */
 
-hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index,
-                         struct bytes digest, struct state_claim *ret, const char **why)
+hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index, struct bytes digest,
+                         struct state_claim *ret, const char **why)
 {
-    struct state_claim c = { 0 };
+    struct state_claim c = {0};
     if (digest.n == 0 && index != 0) {
         *why = "the store has an applied index but no digest";
         return HSM_E_CORRUPT;
