@@ -118,10 +118,10 @@ static void malformed_is_not_proposed(void **state)
     kit_ready(&k);
     for (size_t n = 0; n < txn.n; n++)
         assert_int_equal(store_propose(k.s, bytes_of(txn.p, n), kit_done, &d), HSM_E_MALFORMED);
-    buf[16 + 4 + 4 + 3] = 31; /* length of the rid */
+    buf[KIT_TXN_HEAD + 4 + 4 + 3] = 31; /* length of the rid */
     assert_int_equal(store_propose(k.s, txn, kit_done, &d), HSM_E_MALFORMED);
     txn = kit_txn(buf, sizeof buf, &op, 1);
-    buf[16 + 4 + 4 + 4 + 32 + 16] = 1; /* remove, with bytes */
+    buf[KIT_TXN_HEAD + 4 + 4 + 4 + 32 + 16] = 1; /* remove, with bytes */
     assert_int_equal(store_propose(k.s, txn, kit_done, &d), HSM_E_MALFORMED);
     assert_false(d.called);
     kit_close(&k);

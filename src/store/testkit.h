@@ -40,11 +40,14 @@ static KIT_UNUSED uint64_t kit_rid_number(const uint8_t *rid)
     return be64_get(rid + 8);
 }
 
+#define KIT_TXN_HEAD (16 + 8 + 4) /* id, seen, empty past */
 static KIT_UNUSED struct bytes kit_txn(uint8_t *buf, size_t cap, const struct kit_op *ops, size_t n)
 {
     struct wr w = wr_of(buf, cap);
     static const uint8_t id[16] = {1};
     wr_bytes(&w, id, sizeof id);
+    wr_u64(&w, 0); /* seen */
+    wr_lv(&w, bytes_str("")); /* past */
     size_t list = wr_lv_open(&w);
     for (size_t i = 0; i < n; i++) {
         uint8_t rid[STORE_RID_LEN];
