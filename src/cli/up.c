@@ -71,6 +71,7 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
     *cfg = (struct partition_config){ .port = PORT_DEFAULT, .name = "dev", .region = "local" };
     if (exists && !cli_config(c, cfg))
         return CLI_FAILED;
+    const struct partition_config before = *cfg;
     if (name != NULL && !pool_name_valid(name))
         return cli_fail(CLI_USAGE, "--name: 3 to 24 letters, digits and single hyphens, first a "
                                    "letter");
@@ -89,6 +90,11 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
         snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus) >= (int)sizeof cfg->cpus)
         return cli_fail(CLI_USAGE, "--cpus: the list is too long");
     (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
+    /* Unchanged it stays: a pool starts on a full disk, too. */
+    bool same = strcmp(before.name, cfg->name) == 0 && before.port == cfg->port &&
+                strcmp(before.cpus, cfg->cpus) == 0 && strcmp(before.tenant, cfg->tenant) == 0;
+    if (exists && same)
+        return CLI_OK;
     if (partition_config_store(path, cfg, text, sizeof text) != HSM_OK)
         return cli_fail(CLI_FAILED, "%s", text);
     return CLI_OK;

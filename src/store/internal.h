@@ -85,6 +85,7 @@ struct store {
     size_t in_flight, in_flight_bytes;
     uint64_t progress_at; /* ms: an answer of libraft, or nothing was in flight */
     uint64_t held_since;  /* ms; 0: nothing is held */
+    uint64_t room_at;     /* ms: the log had room prepared, or the disk had none */
 
     uv_async_t wake;
     uv_timer_t tick, flush_timer;

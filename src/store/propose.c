@@ -8,16 +8,17 @@
 #define IN_FLIGHT_BYTES (4u * 1024 * 1024)
 /* libraft prepares segments of 8 MiB. More room than one means that at least one whole segment is
  * ready, and everything in flight fits into one. */
-#define CAPACITY_KIB   (9u * 1024)
-#define SPACE_BYTES    (10u * 1024 * 1024) /* less on the disk: no further segment will come */
-/* Writes end before the disk does: libraft may still prepare a segment, and what is left then is the
- * audit log's, without which no request is answered at all. */
+#define CAPACITY_KIB (9u * 1024)
+#define SPACE_BYTES  (10u * 1024 * 1024) /* less on the disk: no further segment will come */
+/* Writes end before the disk does: libraft may still prepare a segment, and what is left then is
+ * the audit log's, without which no request is answered at all. */
 #define ROOM_BYTES     (16u * 1024 * 1024)
 #define LOG_BYTES      (64u * 1024 * 1024) /* snapshot early: libraft keeps the log in memory */
 #define WAIT_LEADER_MS 2000
 #define WAIT_SPACE_MS  5000
 #define WAIT_BUSY_MS   30000
 #define STUCK_MS       60000
+#define ROOM_MS        10000
 
 static void push(struct proposals *q, struct proposal *p)
 {
@@ -152,10 +153,24 @@ void propose_abandon(struct store *s)
     s->given = NULL;
 }
 
+/* Started on a full disk, libraft does not try again to prepare room for its log when there is
+ * space: only another start helps. */
+static void watch_room(struct store *s, uint64_t now)
+{
+    bool waits = s->phase == STORE_STARTED && raftlog_is_leader(s) && s->failed == HSM_OK &&
+                 s->io.capacity < CAPACITY_KIB && dir_free_space(&s->dir) > 2 * ROOM_BYTES;
+    if (!waits || s->room_at == 0)
+        s->room_at = now + 1; /* never 0 */
+    else if (now - s->room_at > ROOM_MS)
+        store_fail(s, HSM_E_IO, "%s: the disk has room again, but the log prepares none. Restart.",
+                   s->dir.log);
+}
+
 /* Some errors of storage end in silence inside libraft. */
 void propose_watch(struct store *s)
 {
     uint64_t now = uv_now(s->loop);
+    watch_room(s, now);
     if (s->in_flight == 0)
         s->progress_at = now;
     else if (now - s->progress_at > STUCK_MS)

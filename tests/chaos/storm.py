@@ -80,11 +80,13 @@ class Writer(threading.Thread):
     """One thread of a storm. key: {"name", "now": state, "maybe": state after an unanswered write}; state:
     None (absent) or {"deleted": bool, "versions": [...]}; unknown version ids are None in a "maybe"."""
 
-    def __init__(self, pool, number, rng, round_no):
+    def __init__(self, pool, number, rng, round_no, most=60):
+        """most: keys that it makes (a pool holds 5,000 at most)."""
         super().__init__(daemon=True)
         self.client = Client(pool)
         self.pool, self.rng, self.prefix = pool, rng, f"s{round_no}-{number}"
         self.keys, self.roles, self.wrapped = [], [], []
+        self.most = most
         self.made = self.acked = self.lost = 0
         self.stop = threading.Event()
         self.failure = None
@@ -114,8 +116,12 @@ class Writer(threading.Thread):
         dead = [k for k in settled if k["now"] and k["now"]["deleted"]]
         what = self.rng.choices(["create", "version", "update", "delete", "recover", "purge", "assign", "unassign",
                                  "wrap"], [30, 12, 20, 8, 4, 4, 8, 4, 8])[0]
-        if what == "create" or not live:
+        if self.made < self.most and (what == "create" or not live):
             self.create()
+        elif what == "create" and live:
+            self.version(self.rng.choice(live))
+        elif not live:
+            self.assign()
         elif what == "version":
             self.version(self.rng.choice(live))
         elif what == "update":

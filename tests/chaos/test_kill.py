@@ -58,9 +58,10 @@ def test_kill_during_writes(pool):
     rng = random.Random(seed)
     order = PARTS + rng.choices(PARTS, k=max(0, ROUNDS - len(PARTS)))
     rng.shuffle(order)
+    most = min(60, 4500 // (ROUNDS * WRITERS))
     writers, clients = [], []
     for number, what in enumerate(order[:ROUNDS]):
-        storming = [storm.Writer(pool, i, random.Random(rng.random()), number) for i in range(WRITERS)]
+        storming = [storm.Writer(pool, i, random.Random(rng.random()), number, most) for i in range(WRITERS)]
         for w in storming:
             w.start()
         time.sleep(rng.uniform(0.4, 2.0))
