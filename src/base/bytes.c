@@ -116,13 +116,13 @@ void wr_u8(struct wr *w, uint8_t v)
 
 void wr_u16(struct wr *w, uint16_t v)
 {
-    const uint8_t b[2] = { (uint8_t)(v >> 8), (uint8_t)v };
+    const uint8_t b[2] = {(uint8_t)(v >> 8), (uint8_t)v};
     wr_bytes(w, b, sizeof b);
 }
 
 void wr_u32(struct wr *w, uint32_t v)
 {
-    const uint8_t b[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+    const uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
     wr_bytes(w, b, sizeof b);
 }
 

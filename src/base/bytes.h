@@ -17,7 +17,7 @@ struct bytes {
 
 static inline struct bytes bytes_of(const void *p, size_t n)
 {
-    return (struct bytes){ .p = (const uint8_t *)p, .n = n };
+    return (struct bytes){.p = (const uint8_t *)p, .n = n};
 }
 static inline struct bytes bytes_str(const char *s)
 {
@@ -44,7 +44,7 @@ struct rd {
 };
 static inline struct rd rd_of(struct bytes b)
 {
-    return (struct rd){ .p = b.p, .n = b.n };
+    return (struct rd){.p = b.p, .n = b.n};
 }
 HSM_MUST_USE hsm_err rd_u8(struct rd *r, uint8_t *ret);
 HSM_MUST_USE hsm_err rd_u16(struct rd *r, uint16_t *ret);
@@ -67,7 +67,7 @@ struct wr {
 };
 static inline struct wr wr_of(void *p, size_t cap)
 {
-    return (struct wr){ .p = (uint8_t *)p, .cap = cap };
+    return (struct wr){.p = (uint8_t *)p, .cap = cap};
 }
 void wr_u8(struct wr *w, uint8_t v);
 void wr_u16(struct wr *w, uint16_t v);

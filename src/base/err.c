@@ -9,7 +9,7 @@ static const struct {
     const char *code;
     const char *text;
 } rows[] = {
-#define X(name, http, code, text) { #name, http, code, text },
+#define X(name, http, code, text) {#name, http, code, text},
     HSM_ERRORS(X)
 #undef X
 };

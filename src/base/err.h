@@ -5,7 +5,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
-/*        name                        http  service code                  default text (no secrets, no trailing period issues: sent to clients) */
+/*        name                        http  service code                  default text (no secrets,
+ * no trailing period issues: sent to clients) */
 #define HSM_ERRORS(X)                                                                              \
     X(HSM_OK, 200, "", "success")                                                                  \
     X(HSM_E_MALFORMED, 400, "BadParameter", "The request is malformed.")                           \
@@ -37,7 +38,8 @@
     X(HSM_E_TIMEOUT, 408, "RequestTimeout", "The request was not received in time.")               \
     X(HSM_E_CONFLICT, 409, "Conflict", "The request conflicts with the current state.")            \
     X(HSM_E_TOO_LARGE, 413, "RequestBodyTooLarge", "The request body is too large.")               \
-    X(HSM_E_HEADERS_TOO_LARGE, 431, "RequestHeadersTooLarge", "The request headers are too large.") \
+    X(HSM_E_HEADERS_TOO_LARGE, 431, "RequestHeadersTooLarge",                                      \
+      "The request headers are too large.")                                                        \
     X(HSM_E_MISDIRECTED, 421, "MisdirectedRequest", "This server does not serve that host.")       \
     X(HSM_E_THROTTLED, 429, "Throttled",                                                           \
       "Request was not processed because too many requests were received.")                        \
@@ -59,7 +61,7 @@ typedef enum {
 #define X(name, http, code, text) name,
     HSM_ERRORS(X)
 #undef X
-        HSM_E__COUNT
+    HSM_E__COUNT
 } hsm_err;
 
 #define HSM_MUST_USE __attribute__((warn_unused_result))

@@ -15,9 +15,9 @@
 #include "base/err.h"
 
 enum secret_level {
-    SECRET_NONE = 0,   /* arena not set up: secret_alloc works on ordinary memory (tools, tests) */
-    SECRET_ANONYMOUS,  /* mlock + MADV_DONTDUMP + MADV_WIPEONFORK; the fallback, reported */
-    SECRET_MEMFD,      /* memfd_secret */
+    SECRET_NONE = 0,  /* arena not set up: secret_alloc works on ordinary memory (tools, tests) */
+    SECRET_ANONYMOUS, /* mlock + MADV_DONTDUMP + MADV_WIPEONFORK; the fallback, reported */
+    SECRET_MEMFD,     /* memfd_secret */
 };
 
 /* Set up the arena once, before the first OpenSSL call of the process. size is rounded up to pages;

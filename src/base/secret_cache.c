@@ -36,7 +36,7 @@ static void held_add(struct cache *c, size_t n)
 static void thread_exit(void *arg)
 {
     struct cache *c = (struct cache *)arg;
-    for (unsigned class = 0; class < CLASSES_MAX; class++) {
+    for (unsigned class = 0; class < CLASSES_MAX; class ++) {
         if (c->n[class] > 0)
             arena_give(class, c->block[class], c->n[class]);
         c->n[class] = 0;

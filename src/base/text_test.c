@@ -9,8 +9,8 @@
 
 static void test_numbers(void **state)
 {
-    static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "1x", "0x1", "65536",
-                                       "99999999999999999999" };
+    static const char *const bad[] = {
+        "", "-1", "+1", " 1", "1 ", "1x", "0x1", "65536", "99999999999999999999"};
     long v = 7;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -25,8 +25,8 @@ static void test_numbers(void **state)
 
 static void test_listen(void **state)
 {
-    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", ":80", "[]:", "a:65536",
-                                       "a:-1", "0123456789:1" };
+    static const char *const bad[] = {"",    ":",       "127.0.0.1", "127.0.0.1:",  ":80",
+                                      "[]:", "a:65536", "a:-1",      "0123456789:1"};
     char addr[10] = "kept";
     uint16_t port = 7;
     (void)state;

@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include "base/ct.h"
 
-#define SEAL_FORMAT  1u
-#define NONCE_LEN    12u
-#define KEY_LEN      32u
-#define BLOCK_LEN    64u
-#define AAD_LEN      (16u + RID_LEN + 8u + 1u)
+#define SEAL_FORMAT 1u
+#define NONCE_LEN   12u
+#define KEY_LEN     32u
+#define BLOCK_LEN   64u
+#define AAD_LEN     (16u + RID_LEN + 8u + 1u)
 
-enum derived { KEY_INDEX, KEY_RECORD, KEY_PRIVATE, KEY_TXN, KEY_DIGEST, KEY__COUNT };
+enum derived {
+    KEY_INDEX,
+    KEY_RECORD,
+    KEY_PRIVATE,
+    KEY_TXN,
+    KEY_DIGEST,
+    KEY__COUNT
+};
 
 struct sealer {
     struct uuid pool;
@@ -44,7 +51,7 @@ hsm_err sealer_new(const struct roots *roots, struct sealer **ret)
     if (s == NULL)
         return HSM_E_NOMEM;
     s->pool = roots->pool;
-    s->key = (uint8_t (*)[KEY_LEN])secret_alloc(sizeof s->key[0] * KEY__COUNT);
+    s->key = (uint8_t(*)[KEY_LEN])secret_alloc(sizeof s->key[0] * KEY__COUNT);
     hsm_err err = s->key == NULL ? HSM_E_NOMEM : HSM_OK;
     for (unsigned i = 0; i < KEY__COUNT && err == HSM_OK; i++)
         err = roots_derive(roots, label[i], bytes_of(NULL, 0), s->key[i]);
@@ -91,7 +98,7 @@ static hsm_err cipher_pair(struct seal_ctx *c, unsigned at, const uint8_t *key)
 
 static hsm_err ctx_init(struct seal_ctx *c)
 {
-    static const enum derived hmacs[] = { KEY_INDEX, KEY_TXN, KEY_DIGEST };
+    static const enum derived hmacs[] = {KEY_INDEX, KEY_TXN, KEY_DIGEST};
     c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     c->gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     c->md = EVP_MD_CTX_new();
@@ -156,22 +163,20 @@ static hsm_err hmac(struct seal_ctx *c, enum derived key, const struct bytes *pa
     return ok ? HSM_OK : HSM_E_NOMEM;
 }
 
-hsm_err seal_rid(struct seal_ctx *c, enum record_kind kind, struct bytes name,
-                 uint8_t rid[RID_LEN])
+hsm_err seal_rid(struct seal_ctx *c, enum record_kind kind, struct bytes name, uint8_t rid[RID_LEN])
 {
     uint8_t k = (uint8_t)kind;
-    const struct bytes part[] = { bytes_of(&k, 1), name };
+    const struct bytes part[] = {bytes_of(&k, 1), name};
     return hmac(c, KEY_INDEX, part, 2, rid);
 }
 
 hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
-                     const uint8_t past[SEAL_MAC_LEN], struct bytes ops,
-                     uint8_t mac[SEAL_MAC_LEN])
+                     const uint8_t past[SEAL_MAC_LEN], struct bytes ops, uint8_t mac[SEAL_MAC_LEN])
 {
     uint8_t number[8];
     be64_put(number, seen);
-    const struct bytes part[] = { bytes_of(id->b, sizeof id->b), bytes_of(number, sizeof number),
-                                  bytes_of(past, SEAL_MAC_LEN), ops };
+    const struct bytes part[] = {bytes_of(id->b, sizeof id->b), bytes_of(number, sizeof number),
+                                 bytes_of(past, SEAL_MAC_LEN), ops};
     return hmac(c, KEY_TXN, part, 4, mac);
 }
 
@@ -180,7 +185,7 @@ hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
 hsm_err seal_past_add(struct seal_ctx *c, uint8_t past[SEAL_MAC_LEN],
                       const uint8_t mac[SEAL_MAC_LEN], bool accepted)
 {
-    uint8_t text[2 + 2 * SEAL_MAC_LEN] = { 3, accepted ? 1 : 0 };
+    uint8_t text[2 + 2 * SEAL_MAC_LEN] = {3, accepted ? 1 : 0};
     memcpy(text + 2, past, SEAL_MAC_LEN);
     memcpy(text + 2 + SEAL_MAC_LEN, mac, SEAL_MAC_LEN);
     const struct bytes part = bytes_of(text, sizeof text);
@@ -202,7 +207,7 @@ hsm_err seal_digest_element(struct seal_ctx *c, const uint8_t rid[RID_LEN], uint
 hsm_err seal_digest_mac(struct seal_ctx *c, struct bytes text, uint8_t mac[SEAL_MAC_LEN])
 {
     const uint8_t two = 2;
-    const struct bytes part[] = { bytes_of(&two, 1), text };
+    const struct bytes part[] = {bytes_of(&two, 1), text};
     return hmac(c, KEY_DIGEST, part, 2, mac);
 }
 
@@ -257,8 +262,7 @@ hsm_err seal_record(struct seal_ctx *c, const uint8_t rid[RID_LEN], uint64_t rev
 {
     size_t clear = 1 + 4 + name.n + body.n;
     size_t total = 1 + NONCE_LEN + SEAL_TAG_LEN + 4 + clear + tail.n;
-    if (name.n > RECORD_NAME_MAX || clear > INT32_MAX || out->overflow ||
-        out->cap - out->n < total)
+    if (name.n > RECORD_NAME_MAX || clear > INT32_MAX || out->overflow || out->cap - out->n < total)
         return HSM_E_TOO_LARGE;
     uint8_t head[1 + 4 + RECORD_NAME_MAX];
     struct wr hw = wr_of(head, sizeof head);
@@ -328,7 +332,7 @@ hsm_err open_record(struct seal_ctx *c, const uint8_t rid[RID_LEN], uint64_t rev
     bool ok = EVP_DecryptInit_ex2(ctx, NULL, NULL, s.nonce.p, NULL) == 1 &&
               dec_add(ctx, NULL, bytes_of(aad, sizeof aad)) && dec_add(ctx, NULL, s.tail) &&
               dec_add(ctx, buf, s.ct) && dec_end(ctx, s.tag.p);
-    struct opened_record o = { .tail = s.tail };
+    struct opened_record o = {.tail = s.tail};
     if (!ok || clear_split(bytes_of(buf, s.ct.n), &o) != HSM_OK)
         return HSM_E_CORRUPT;
     uint8_t expect[RID_LEN];

@@ -47,7 +47,7 @@ HSM_MUST_USE hsm_err seal_record(struct seal_ctx *c, const uint8_t rid[RID_LEN],
 
 struct opened_record {
     enum record_kind kind;
-    struct bytes name;         /* views into buf */
+    struct bytes name; /* views into buf */
     struct bytes body;
     struct bytes tail;         /* view into sealed */
     uint8_t tag[SEAL_TAG_LEN]; /* identifies these bytes in the digest */

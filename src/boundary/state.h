@@ -37,14 +37,14 @@ struct state {
     struct keycache *cache; /* borrowed */
     uint64_t index;         /* of the last applied transaction */
     uint64_t floor;
-    uint64_t max_revision;  /* of the log */
-    uint8_t sum[32];        /* of digest elements, mod 2^256 */
-    uint64_t applied_n;     /* transactions ever applied */
-    uint8_t past[SEAL_MAC_LEN]; /* hash of them, in order */
-    uint64_t past_from;     /* applied_n when loaded */
-    uint8_t (*pasts)[SEAL_MAC_LEN]; /* what past was, by applied_n modulo STATE_PAST_MAX */
+    uint64_t max_revision;              /* of the log */
+    uint8_t sum[32];                    /* of digest elements, mod 2^256 */
+    uint64_t applied_n;                 /* transactions ever applied */
+    uint8_t past[SEAL_MAC_LEN];         /* hash of them, in order */
+    uint64_t past_from;                 /* applied_n when loaded */
+    uint8_t (*pasts)[SEAL_MAC_LEN];     /* what past was, by applied_n modulo STATE_PAST_MAX */
     atomic_uint_fast64_t next_revision; /* largest ever seen or given out here */
-    uint8_t *scratch;       /* control thread: opened records */
+    uint8_t *scratch;                   /* control thread: opened records */
 };
 HSM_MUST_USE hsm_err state_new(struct roles *roles, struct keycache *cache, struct state **ret);
 void state_free(struct state *s);

@@ -147,7 +147,7 @@ static hsm_err put_pool(struct state *s, const struct opened_record *o)
 static hsm_err put_mark(struct state *s, const struct opened_record *o)
 {
     struct rd r = rd_of(o->body);
-    struct audit_mark m = { .present = true };
+    struct audit_mark m = {.present = true};
     if (rd_u64(&r, &m.seq) != HSM_OK || rd_copy(&r, m.hash, sizeof m.hash) != HSM_OK ||
         rd_end(&r) != HSM_OK)
         return HSM_E_CORRUPT;
@@ -248,7 +248,7 @@ static hsm_err next_op(struct bytes *list, struct wire_txn_op *ret, bool *ret_mo
         return HSM_OK;
     TRY(wire_txn_op_decode(item, ret));
     return ret->rid.n == RID_LEN && ret->revision != 0 && ret->remove <= 1 ? HSM_OK
-                                                                          : HSM_E_MALFORMED;
+                                                                           : HSM_E_MALFORMED;
 }
 
 /* Whether rid occurs in what lies in front of the current operation. */

@@ -3,7 +3,7 @@
 void txn_begin(struct txn *t, uint8_t *buf, size_t cap)
 {
     static const uint8_t none[SEAL_MAC_LEN];
-    *t = (struct txn){ .w = wr_of(buf, cap) };
+    *t = (struct txn){.w = wr_of(buf, cap)};
     uuid_new_v4(&t->id);
     wr_bytes(&t->w, t->id.b, sizeof t->id.b); /* WIRE_PROPOSE: txn, bytes */
     t->outer = wr_lv_open(&t->w);

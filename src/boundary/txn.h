@@ -10,11 +10,11 @@
 
 struct txn {
     struct uuid id;
-    struct wr w;       /* WIRE_PROPOSE holding WIRE_TXN */
+    struct wr w;             /* WIRE_PROPOSE holding WIRE_TXN */
     size_t outer, past, ops; /* positions of the past and of the open length fields */
     bool has_past;
     unsigned n;
-    hsm_err err;       /* first failure; txn_finish() reports it */
+    hsm_err err; /* first failure; txn_finish() reports it */
 };
 void txn_begin(struct txn *t, uint8_t *buf, size_t cap);
 /* State lock held at least shared: the revision that the record has now is recorded, with the first

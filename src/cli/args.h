@@ -1,5 +1,5 @@
-/* Options in the manner of `az`: "--name VALUE", "--name=VALUE", "-n VALUE", lists "--ops a b c" up to
- * the next option, flags. Values are views of argv. */
+/* Options in the manner of `az`: "--name VALUE", "--name=VALUE", "-n VALUE", lists "--ops a b c" up
+ * to the next option, flags. Values are views of argv. */
 #ifndef CLI_ARGS_H
 #define CLI_ARGS_H
 
@@ -8,9 +8,14 @@
 
 #define ARGS_LIST_MAX 64
 
-enum arg_kind { ARG_VALUE, ARG_FLAG, ARG_LIST, ARG_BOOL /* true/false, alone: true */ };
+enum arg_kind {
+    ARG_VALUE,
+    ARG_FLAG,
+    ARG_LIST,
+    ARG_BOOL /* true/false, alone: true */
+};
 struct arg {
-    const char *name; /* "--hsm-name"; NULL ends a table */
+    const char *name;  /* "--hsm-name"; NULL ends a table */
     const char *alias; /* "-n" or another long form; may be NULL */
     enum arg_kind kind;
     bool required;

@@ -22,9 +22,9 @@ static int cmd_audit_tail(struct cli *c);
 static int cmd_audit_verify(struct cli *c);
 
 const struct cli_command cli_audit_commands[] = {
-    { "audit tail", cmd_audit_tail, "show the end of the audit log; -f follows it" },
-    { "audit verify", cmd_audit_verify, "check that no entry was removed, moved or edited" },
-    { NULL, NULL, NULL },
+    {"audit tail", cmd_audit_tail, "show the end of the audit log; -f follows it"},
+    {"audit verify", cmd_audit_verify, "check that no entry was removed, moved or edited"},
+    {NULL, NULL, NULL},
 };
 
 /* ---- tail ---- */
@@ -72,9 +72,12 @@ static void seek_last(FILE *f, long lines)
 static int cmd_audit_tail(struct cli *c)
 {
     struct arg args[] = {
-        { .name = "--lines", .alias = "-n", .kind = ARG_VALUE, .help = "how many old ones (default 10)" },
-        { .name = "--follow", .alias = "-f", .kind = ARG_FLAG, .help = "wait for new ones" },
-        { .name = NULL },
+        {.name = "--lines",
+         .alias = "-n",
+         .kind = ARG_VALUE,
+         .help = "how many old ones (default 10)"},
+        {.name = "--follow", .alias = "-f", .kind = ARG_FLAG, .help = "wait for new ones"},
+        {.name = NULL},
     };
     static char line[LINE_CAP];
     char path[PATH_MAX];
@@ -136,8 +139,9 @@ static int report(const struct cli *c, const struct audit_verifier *v, bool pinn
                          "directory, no --key)\n");
     }
     if (v->gaps > 0)
-        return cli_fail(CLI_FAILED, "%llu times the log ended before a position that the pool had "
-                                    "sealed: entries were removed from its end",
+        return cli_fail(CLI_FAILED,
+                        "%llu times the log ended before a position that the pool had "
+                        "sealed: entries were removed from its end",
                         (unsigned long long)v->gaps);
     return CLI_OK;
 }
@@ -147,8 +151,9 @@ static int check_end(const struct audit_verifier *v, uint64_t live_seq)
 {
     if (live_seq <= v->seq)
         return CLI_OK;
-    return cli_fail(CLI_FAILED, "the file ends at entry %llu, but the running pool had written entry "
-                                "%llu before it was read: entries were removed from its end",
+    return cli_fail(CLI_FAILED,
+                    "the file ends at entry %llu, but the running pool had written entry "
+                    "%llu before it was read: entries were removed from its end",
                     (unsigned long long)v->seq, (unsigned long long)live_seq);
 }
 
@@ -168,8 +173,9 @@ static int verify_file(FILE *f, const char *path, struct audit_verifier *v)
         if (line[n] != '\n' && fgetc(f) == EOF)
             break; /* being written right now, or torn: the chain shows what is missing */
         if (line[n] != '\n')
-            return cli_fail(CLI_FAILED, "%s: the line after entry %llu is not one of the log: too "
-                                        "long, or with a zero byte",
+            return cli_fail(CLI_FAILED,
+                            "%s: the line after entry %llu is not one of the log: too "
+                            "long, or with a zero byte",
                             path, (unsigned long long)v->seq);
         if (audit_verify_line(v, bytes_of(line, n)) != HSM_OK)
             return cli_fail(CLI_FAILED, "%s: %s", path, v->text);
@@ -182,9 +188,11 @@ static int verify_file(FILE *f, const char *path, struct audit_verifier *v)
 static int cmd_audit_verify(struct cli *c)
 {
     struct arg args[] = {
-        { .name = "--file", .kind = ARG_VALUE, .help = "audit file (default: of this home)" },
-        { .name = "--key", .kind = ARG_VALUE, .help = "audit key of the pool, PEM (default: of this home)" },
-        { .name = NULL },
+        {.name = "--file", .kind = ARG_VALUE, .help = "audit file (default: of this home)"},
+        {.name = "--key",
+         .kind = ARG_VALUE,
+         .help = "audit key of the pool, PEM (default: of this home)"},
+        {.name = NULL},
     };
     char path[PATH_MAX], key_path[PATH_MAX];
     int ret;

@@ -19,7 +19,12 @@ struct cli {
 };
 
 /* Exit statuses: 0 done, 1 failed, 2 wrong usage, 3 not found. */
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_NOT_FOUND = 3 };
+enum {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_NOT_FOUND = 3
+};
 
 struct cli_command {
     const char *words; /* "key create" */

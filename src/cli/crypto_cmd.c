@@ -1,5 +1,6 @@
-/* keyhold key encrypt, decrypt, wrap, unwrap, sign, verify. Values are standard base64 (base64url is
- * understood as well), or text with --data-type plaintext. Every operation is done by the HSM. */
+/* keyhold key encrypt, decrypt, wrap, unwrap, sign, verify. Values are standard base64 (base64url
+ * is understood as well), or text with --data-type plaintext. Every operation is done by the HSM.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,9 +12,9 @@
 
 struct crypto_cmd {
     const char *usage;
-    const char *path;      /* last path segment */
-    const char *input;     /* option with the input */
-    const char *member;    /* its JSON member */
+    const char *path;   /* last path segment */
+    const char *input;  /* option with the input */
+    const char *member; /* its JSON member */
 };
 
 /* Standard or URL alphabet, padded or not, into a JSON member. */
@@ -84,8 +85,8 @@ static void print_result(const struct json_doc *d, uint32_t v)
 
 static bool body(struct json_wr *j, struct arg *args, const struct crypto_cmd *cmd)
 {
-    static const char *const extra[][2] = { { "--iv", "iv" }, { "--aad", "aad" }, { "--tag", "tag" },
-                                            { "--signature", "value" } };
+    static const char *const extra[][2] = {
+        {"--iv", "iv"}, {"--aad", "aad"}, {"--tag", "tag"}, {"--signature", "value"}};
     json_obj_open(j);
     json_name(j, "alg");
     json_put_str(j, args_value(args, "--algorithm"));
@@ -125,76 +126,91 @@ static int run(struct cli *c, struct arg *args, const struct crypto_cmd *cmd)
 
 #define CRYPTO_ARGS                                                                                \
     POOL_ARGS,                                                                                     \
-    { .name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name" },  \
-    { .name = "--version", .alias = "-v", .kind = ARG_VALUE, .help = "version (default current)" },\
-    { .name = "--algorithm", .alias = "-a", .kind = ARG_VALUE, .required = true,                   \
-      .help = "e.g. RSA-OAEP-256, A256GCM, A256KW, RS256, ES256" },                                \
-    { .name = "--data-type", .kind = ARG_VALUE, .help = "base64 (default) or plaintext" }
+        {.name = "--name",                                                                         \
+         .alias = "-n",                                                                            \
+         .kind = ARG_VALUE,                                                                        \
+         .required = true,                                                                         \
+         .help = "key name"},                                                                      \
+        {.name = "--version",                                                                      \
+         .alias = "-v",                                                                            \
+         .kind = ARG_VALUE,                                                                        \
+         .help = "version (default current)"},                                                     \
+        {.name = "--algorithm",                                                                    \
+         .alias = "-a",                                                                            \
+         .kind = ARG_VALUE,                                                                        \
+         .required = true,                                                                         \
+         .help = "e.g. RSA-OAEP-256, A256GCM, A256KW, RS256, ES256"},                              \
+    {                                                                                              \
+        .name = "--data-type", .kind = ARG_VALUE, .help = "base64 (default) or plaintext"          \
+    }
 
 #define VALUE_ARG                                                                                  \
-    { .name = "--value", .kind = ARG_VALUE, .required = true, .help = "input" }
+    {                                                                                              \
+        .name = "--value", .kind = ARG_VALUE, .required = true, .help = "input"                    \
+    }
 
 static int value_command(struct cli *c, const struct crypto_cmd *cmd)
 {
     struct arg args[] = {
-        CRYPTO_ARGS, VALUE_ARG,
-        { .name = "--iv", .kind = ARG_VALUE, .help = "base64" },
-        { .name = "--aad", .kind = ARG_VALUE, .help = "base64" },
-        { .name = "--tag", .kind = ARG_VALUE, .help = "base64, A*GCM decryption" },
-        { .name = NULL },
+        CRYPTO_ARGS,
+        VALUE_ARG,
+        {.name = "--iv", .kind = ARG_VALUE, .help = "base64"},
+        {.name = "--aad", .kind = ARG_VALUE, .help = "base64"},
+        {.name = "--tag", .kind = ARG_VALUE, .help = "base64, A*GCM decryption"},
+        {.name = NULL},
     };
     return run(c, args, cmd);
 }
 
 int cmd_key_encrypt(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key encrypt --name N --algorithm A --value V", "encrypt",
-                                    "--value", "value" };
+    const struct crypto_cmd cmd = {"key encrypt --name N --algorithm A --value V", "encrypt",
+                                   "--value", "value"};
     return value_command(c, &cmd);
 }
 
 int cmd_key_decrypt(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key decrypt --name N --algorithm A --value V [--iv --tag]",
-                                    "decrypt", "--value", "value" };
+    const struct crypto_cmd cmd = {"key decrypt --name N --algorithm A --value V [--iv --tag]",
+                                   "decrypt", "--value", "value"};
     return value_command(c, &cmd);
 }
 
 int cmd_key_wrap(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key wrap --name N --algorithm A --value V", "wrapkey", "--value",
-                                    "value" };
+    const struct crypto_cmd cmd = {"key wrap --name N --algorithm A --value V", "wrapkey",
+                                   "--value", "value"};
     return value_command(c, &cmd);
 }
 
 int cmd_key_unwrap(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key unwrap --name N --algorithm A --value V", "unwrapkey",
-                                    "--value", "value" };
+    const struct crypto_cmd cmd = {"key unwrap --name N --algorithm A --value V", "unwrapkey",
+                                   "--value", "value"};
     return value_command(c, &cmd);
 }
 
 int cmd_key_sign(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key sign --name N --algorithm A --digest D", "sign", "--digest",
-                                    "value" };
+    const struct crypto_cmd cmd = {"key sign --name N --algorithm A --digest D", "sign", "--digest",
+                                   "value"};
     struct arg args[] = {
         CRYPTO_ARGS,
-        { .name = "--digest", .kind = ARG_VALUE, .required = true, .help = "base64" },
-        { .name = NULL },
+        {.name = "--digest", .kind = ARG_VALUE, .required = true, .help = "base64"},
+        {.name = NULL},
     };
     return run(c, args, &cmd);
 }
 
 int cmd_key_verify(struct cli *c)
 {
-    const struct crypto_cmd cmd = { "key verify --name N --algorithm A --digest D --signature S",
-                                    "verify", "--digest", "digest" };
+    const struct crypto_cmd cmd = {"key verify --name N --algorithm A --digest D --signature S",
+                                   "verify", "--digest", "digest"};
     struct arg args[] = {
         CRYPTO_ARGS,
-        { .name = "--digest", .kind = ARG_VALUE, .required = true, .help = "base64" },
-        { .name = "--signature", .kind = ARG_VALUE, .required = true, .help = "base64" },
-        { .name = NULL },
+        {.name = "--digest", .kind = ARG_VALUE, .required = true, .help = "base64"},
+        {.name = "--signature", .kind = ARG_VALUE, .required = true, .help = "base64"},
+        {.name = NULL},
     };
     return run(c, args, &cmd);
 }

@@ -59,7 +59,7 @@ long cli_supervisor_pid(const struct cli *c)
 /* Bytes read into buf[cap]; 0: nobody answers. */
 static size_t read_control(const struct cli *c, char *buf, size_t cap)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     char path[PATH_MAX];
     cli_path(c, HOME_CONTROL, path);
     if (strlen(path) >= sizeof a.sun_path)
@@ -68,7 +68,7 @@ static size_t read_control(const struct cli *c, char *buf, size_t cap)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return 0;
-    const struct timeval limit = { .tv_sec = 5 };
+    const struct timeval limit = {.tv_sec = 5};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     size_t n = 0;
     if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {

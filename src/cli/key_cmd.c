@@ -72,14 +72,15 @@ static bool parse_time(const char *text, int64_t *ret)
         return false;
     /* days since the epoch, Gregorian */
     int64_t a = (14 - mo) / 12, yy = y + 4800 - a, mm = mo + 12 * a - 3;
-    int64_t days = d + (153 * mm + 2) / 5 + 365 * yy + yy / 4 - yy / 100 + yy / 400 - 32045 - 2440588;
+    int64_t days =
+        d + (153 * mm + 2) / 5 + 365 * yy + yy / 4 - yy / 100 + yy / 400 - 32045 - 2440588;
     *ret = days * 86400 + h * 3600 + mi * 60 + s;
     return true;
 }
 
 static bool put_attributes(struct json_wr *j, struct arg *args)
 {
-    static const char *const times[][2] = { { "--not-before", "nbf" }, { "--expires", "exp" } };
+    static const char *const times[][2] = {{"--not-before", "nbf"}, {"--expires", "exp"}};
     const char *enabled = args_value(args, "--enabled");
     const char *disabled = args_value(args, "--disabled");
     json_name(j, "attributes");
@@ -95,7 +96,8 @@ static bool put_attributes(struct json_wr *j, struct arg *args)
         if (v == NULL)
             continue;
         if (!parse_time(v, &t)) {
-            (void)cli_fail(CLI_USAGE, "%s: a UTC time such as 2027-01-31T12:00:00Z, or Unix seconds",
+            (void)cli_fail(CLI_USAGE,
+                           "%s: a UTC time such as 2027-01-31T12:00:00Z, or Unix seconds",
                            times[i][0]);
             return false;
         }
@@ -117,12 +119,14 @@ static bool finish(struct json_wr *j)
 }
 
 #define KEY_ATTRIBUTE_ARGS                                                                         \
-    { .name = "--ops", .kind = ARG_LIST, .help = "encrypt decrypt sign verify wrapKey unwrapKey" },\
-    { .name = "--enabled", .kind = ARG_BOOL, .help = "true or false" },                            \
-    { .name = "--disabled", .kind = ARG_BOOL, .help = "create disabled" },                         \
-    { .name = "--not-before", .kind = ARG_VALUE, .help = "UTC time" },                             \
-    { .name = "--expires", .kind = ARG_VALUE, .help = "UTC time" },                                \
-    { .name = "--tags", .kind = ARG_LIST, .help = "a=b c=d" }
+    {.name = "--ops", .kind = ARG_LIST, .help = "encrypt decrypt sign verify wrapKey unwrapKey"},  \
+        {.name = "--enabled", .kind = ARG_BOOL, .help = "true or false"},                          \
+        {.name = "--disabled", .kind = ARG_BOOL, .help = "create disabled"},                       \
+        {.name = "--not-before", .kind = ARG_VALUE, .help = "UTC time"},                           \
+        {.name = "--expires", .kind = ARG_VALUE, .help = "UTC time"},                              \
+    {                                                                                              \
+        .name = "--tags", .kind = ARG_LIST, .help = "a=b c=d"                                      \
+    }
 
 static bool create_body(struct arg *args, struct json_wr *j)
 {
@@ -150,13 +154,13 @@ int cmd_key_create(struct cli *c)
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name" },
-        { .name = "--kty", .kind = ARG_VALUE, .help = "RSA-HSM (default), EC-HSM, oct-HSM" },
-        { .name = "--size", .kind = ARG_VALUE, .help = "bits" },
-        { .name = "--curve", .kind = ARG_VALUE, .help = "P-256, P-256K, P-384, P-521" },
-        { .name = "--protection", .kind = ARG_VALUE, .help = "accepted for az's sake; always hsm" },
+        {.name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name"},
+        {.name = "--kty", .kind = ARG_VALUE, .help = "RSA-HSM (default), EC-HSM, oct-HSM"},
+        {.name = "--size", .kind = ARG_VALUE, .help = "bits"},
+        {.name = "--curve", .kind = ARG_VALUE, .help = "P-256, P-256K, P-384, P-521"},
+        {.name = "--protection", .kind = ARG_VALUE, .help = "accepted for az's sake; always hsm"},
         KEY_ATTRIBUTE_ARGS,
-        { .name = NULL },
+        {.name = NULL},
     };
     static char body[BODY_CAP], path[300];
     struct pool p;
@@ -179,10 +183,13 @@ int cmd_key_set_attributes(struct cli *c)
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name" },
-        { .name = "--version", .alias = "-v", .kind = ARG_VALUE, .help = "version (default current)" },
+        {.name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name"},
+        {.name = "--version",
+         .alias = "-v",
+         .kind = ARG_VALUE,
+         .help = "version (default current)"},
         KEY_ATTRIBUTE_ARGS,
-        { .name = NULL },
+        {.name = NULL},
     };
     static char body[BODY_CAP], path[300];
     struct pool p;
@@ -215,9 +222,12 @@ static int simple(struct cli *c, const char *usage, const char *method, const ch
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name" },
-        { .name = "--version", .alias = "-v", .kind = ARG_VALUE, .help = "version (default current)" },
-        { .name = NULL },
+        {.name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name"},
+        {.name = "--version",
+         .alias = "-v",
+         .kind = ARG_VALUE,
+         .help = "version (default current)"},
+        {.name = NULL},
     };
     char path[300];
     struct pool p;
@@ -225,8 +235,8 @@ static int simple(struct cli *c, const char *usage, const char *method, const ch
     if (!pool_args(c, &p, args, usage, &ret))
         return ret;
     const char *version = args_value(args, "--version");
-    (void)snprintf(path, sizeof path, "%s%s%s%s%s", fmt_before, args_value(args, "--name"), fmt_after,
-                   version != NULL ? "/" : "", version != NULL ? version : "");
+    (void)snprintf(path, sizeof path, "%s%s%s%s%s", fmt_before, args_value(args, "--name"),
+                   fmt_after, version != NULL ? "/" : "", version != NULL ? version : "");
     if (pool_call(&p, method, path, NULL, &ret)) {
         pool_print(&p, row);
         ret = CLI_OK;
@@ -262,7 +272,7 @@ int cmd_key_purge(struct cli *c)
 
 static int list(struct cli *c, const char *usage, const char *path, pool_row_fn row)
 {
-    struct arg args[] = { POOL_ARGS, { .name = NULL } };
+    struct arg args[] = {POOL_ARGS, {.name = NULL}};
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args, usage, &ret))
@@ -286,8 +296,8 @@ int cmd_key_list_versions(struct cli *c)
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name" },
-        { .name = NULL },
+        {.name = "--name", .alias = "-n", .kind = ARG_VALUE, .required = true, .help = "key name"},
+        {.name = NULL},
     };
     char path[300];
     struct pool p;

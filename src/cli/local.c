@@ -7,11 +7,11 @@
 #include "partition/supervisor.h"
 
 const struct cli_command cli_local_commands[] = {
-    { "up", local_up, "start the pool (first run: create it); returns when it is ready" },
-    { "down", local_down, "stop it" },
-    { "status", local_status, "what runs, and what to do next" },
-    { "env", local_env, "shell settings for az, Python, Node, curl: eval \"$(keyhold env)\"" },
-    { NULL, NULL, NULL },
+    {"up", local_up, "start the pool (first run: create it); returns when it is ready"},
+    {"down", local_down, "stop it"},
+    {"status", local_status, "what runs, and what to do next"},
+    {"env", local_env, "shell settings for az, Python, Node, curl: eval \"$(keyhold env)\""},
+    {NULL, NULL, NULL},
 };
 
 static void print_table(const struct cli *c, const struct partition_config *cfg,
@@ -40,7 +40,7 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
 
 int local_status(struct cli *c)
 {
-    struct arg args[] = { { .name = NULL } };
+    struct arg args[] = {{.name = NULL}};
     int ret;
     static struct cli_status s;
     struct partition_config cfg;
@@ -52,8 +52,10 @@ int local_status(struct cli *c)
         return cli_fail(CLI_NOT_FOUND, "the pool in %s does not run; start it with `keyhold up`",
                         c->home);
     if (!cli_gateway_status(c, &s))
-        return cli_fail(CLI_FAILED, "the partition does not answer; it may be starting. Look at "
-                                    "%s/log/gateway.log and boundary.log", c->home);
+        return cli_fail(CLI_FAILED,
+                        "the partition does not answer; it may be starting. Look at "
+                        "%s/log/gateway.log and boundary.log",
+                        c->home);
     if (c->json)
         (void)printf("%s", s.text);
     else
@@ -77,8 +79,8 @@ static void put(const char *name, const char *value)
 
 static void put_trust(const struct cli *c)
 {
-    static const char *const names[] = { "KEYHOLD_CA", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
-                                         "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE" };
+    static const char *const names[] = {"KEYHOLD_CA", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE",
+                                        "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE"};
     char path[PATH_MAX];
     cli_path(c, HOME_PKI "/ca.pem", path);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -108,9 +110,11 @@ static void put_identity(const struct directory *d)
 int local_env(struct cli *c)
 {
     struct arg args[] = {
-        { .name = "--azure-names", .kind = ARG_FLAG,
-          .help = "NAME.managedhsm.azure.net and the other names of the public cloud, through the proxy" },
-        { .name = NULL },
+        {.name = "--azure-names",
+         .kind = ARG_FLAG,
+         .help = "NAME.managedhsm.azure.net and the other names of the public cloud, through the "
+                 "proxy"},
+        {.name = NULL},
     };
     int ret;
     struct partition_config cfg;

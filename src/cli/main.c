@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "cli/cli.h"
 
-static const struct cli_command *const tables[] = { cli_local_commands, cli_pool_commands,
-                                                    cli_audit_commands };
+static const struct cli_command *const tables[] = {cli_local_commands, cli_pool_commands,
+                                                   cli_audit_commands};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 static void usage(const char *prefix)

@@ -8,37 +8,38 @@
 #include "partition/supervisor.h"
 
 const struct cli_command cli_pool_commands[] = {
-    { "activate", cmd_activate, "development: make custodian keys and download the security domain" },
-    { "security-domain download", cmd_sd_download, "download it, encrypted to custodians; activates" },
-    { "key create", cmd_key_create, "new key or new version" },
-    { "key show", cmd_key_show, "public part and attributes" },
-    { "key list", cmd_key_list, "all keys" },
-    { "key list-versions", cmd_key_list_versions, "versions of one key" },
-    { "key set-attributes", cmd_key_set_attributes, "enable, disable, expiry, operations, tags" },
-    { "key delete", cmd_key_delete, "soft delete" },
-    { "key list-deleted", cmd_key_list_deleted, "soft-deleted keys" },
-    { "key show-deleted", cmd_key_show_deleted, "one soft-deleted key" },
-    { "key recover", cmd_key_recover, "undo a soft delete" },
-    { "key purge", cmd_key_purge, "destroy a soft-deleted key" },
-    { "key encrypt", cmd_key_encrypt, "encrypt a value" },
-    { "key decrypt", cmd_key_decrypt, "decrypt a value" },
-    { "key wrap", cmd_key_wrap, "wrap a data key" },
-    { "key unwrap", cmd_key_unwrap, "unwrap a data key" },
-    { "key sign", cmd_key_sign, "sign a digest" },
-    { "key verify", cmd_key_verify, "verify a signature" },
-    { "role definition list", cmd_role_definition_list, "built-in and custom roles" },
-    { "role definition create", cmd_role_definition_create, "custom role from JSON" },
-    { "role definition delete", cmd_role_definition_delete, "remove a custom role" },
-    { "role assignment list", cmd_role_assignment_list, "who may do what where" },
-    { "role assignment create", cmd_role_assignment_create, "give a role at a scope" },
-    { "role assignment delete", cmd_role_assignment_delete, "take it back" },
-    { NULL, NULL, NULL },
+    {"activate", cmd_activate, "development: make custodian keys and download the security domain"},
+    {"security-domain download", cmd_sd_download,
+     "download it, encrypted to custodians; activates"},
+    {"key create", cmd_key_create, "new key or new version"},
+    {"key show", cmd_key_show, "public part and attributes"},
+    {"key list", cmd_key_list, "all keys"},
+    {"key list-versions", cmd_key_list_versions, "versions of one key"},
+    {"key set-attributes", cmd_key_set_attributes, "enable, disable, expiry, operations, tags"},
+    {"key delete", cmd_key_delete, "soft delete"},
+    {"key list-deleted", cmd_key_list_deleted, "soft-deleted keys"},
+    {"key show-deleted", cmd_key_show_deleted, "one soft-deleted key"},
+    {"key recover", cmd_key_recover, "undo a soft delete"},
+    {"key purge", cmd_key_purge, "destroy a soft-deleted key"},
+    {"key encrypt", cmd_key_encrypt, "encrypt a value"},
+    {"key decrypt", cmd_key_decrypt, "decrypt a value"},
+    {"key wrap", cmd_key_wrap, "wrap a data key"},
+    {"key unwrap", cmd_key_unwrap, "unwrap a data key"},
+    {"key sign", cmd_key_sign, "sign a digest"},
+    {"key verify", cmd_key_verify, "verify a signature"},
+    {"role definition list", cmd_role_definition_list, "built-in and custom roles"},
+    {"role definition create", cmd_role_definition_create, "custom role from JSON"},
+    {"role definition delete", cmd_role_definition_delete, "remove a custom role"},
+    {"role assignment list", cmd_role_assignment_list, "who may do what where"},
+    {"role assignment create", cmd_role_assignment_create, "give a role at a scope"},
+    {"role assignment delete", cmd_role_assignment_delete, "take it back"},
+    {NULL, NULL, NULL},
 };
 
 bool pool_open(struct cli *c, struct pool *ret)
 {
     struct directory d;
-    struct pool p = { .cli = c };
+    struct pool p = {.cli = c};
     char url[128], origin[64], ca[PATH_MAX], proxy[64];
     if (!cli_config(c, &p.config) || !cli_directory(c, &d))
         return false;
@@ -79,7 +80,7 @@ void pool_close(struct pool *p)
  * which have a scope, take ids as well. */
 static bool check_names(struct arg *table)
 {
-    static const char *const options[] = { "--name", "--version" };
+    static const char *const options[] = {"--name", "--version"};
     for (size_t i = 0; args_get(table, "--scope") == NULL && i < 2; i++) {
         const char *v = args_get(table, options[i]) != NULL ? args_value(table, options[i]) : NULL;
         if (v != NULL && !key_name_valid(bytes_str(v))) {
@@ -129,9 +130,9 @@ static bool judge(struct pool *p, hsm_err err, int *ret_status)
         *ret_status = cli_fail(CLI_FAILED, "%s", client_error(p->client));
         return false;
     }
-    p->doc = (struct json_doc){ 0 };
-    bool json = p->answer.body.n > 0 &&
-                json_parse(p->answer.body, t, POOL_TOKENS_MAX, &p->doc) == HSM_OK;
+    p->doc = (struct json_doc){0};
+    bool json =
+        p->answer.body.n > 0 && json_parse(p->answer.body, t, POOL_TOKENS_MAX, &p->doc) == HSM_OK;
     if (p->answer.status >= 200 && p->answer.status < 300)
         return true;
     *ret_status = p->answer.status == 404 ? CLI_NOT_FOUND : CLI_FAILED;
@@ -172,7 +173,8 @@ static uint32_t descend(const struct json_doc *d, uint32_t v, const char *dotted
     return v;
 }
 
-const char *pool_text(const struct json_doc *d, uint32_t v, const char *dotted, char *dst, size_t cap)
+const char *pool_text(const struct json_doc *d, uint32_t v, const char *dotted, char *dst,
+                      size_t cap)
 {
     size_t n = 0;
     uint32_t at = d->n > 0 ? descend(d, v, dotted) : JSON_NONE;

@@ -23,10 +23,10 @@ static void print_assignment(const struct json_doc *d, uint32_t v)
     char name[64], principal[64], scope[200], role[300];
     (void)pool_text(d, v, "properties.roleDefinitionId", role, sizeof role);
     const char *guid = strrchr(role, '/');
-    (void)printf("%s  principal=%s  role=%s  scope=%s\n", pool_text(d, v, "name", name, sizeof name),
-                 pool_text(d, v, "properties.principalId", principal, sizeof principal),
-                 guid != NULL ? guid + 1 : role,
-                 pool_text(d, v, "properties.scope", scope, sizeof scope));
+    (void)printf(
+        "%s  principal=%s  role=%s  scope=%s\n", pool_text(d, v, "name", name, sizeof name),
+        pool_text(d, v, "properties.principalId", principal, sizeof principal),
+        guid != NULL ? guid + 1 : role, pool_text(d, v, "properties.scope", scope, sizeof scope));
 }
 
 /* SCOPE WHAT [/NAME] into path; a path that was cut short would be another one. "/" as the scope
@@ -43,11 +43,13 @@ static bool make_path(struct arg *args, const char *what, const char *name, char
 }
 
 #define SCOPE_ARG                                                                                  \
-    { .name = "--scope", .kind = ARG_VALUE, .help = "/ (default), /keys or /keys/NAME" }
+    {                                                                                              \
+        .name = "--scope", .kind = ARG_VALUE, .help = "/ (default), /keys or /keys/NAME"           \
+    }
 
 static int list(struct cli *c, const char *usage, const char *what, pool_row_fn row)
 {
-    struct arg args[] = { POOL_ARGS, SCOPE_ARG, { .name = NULL } };
+    struct arg args[] = {POOL_ARGS, SCOPE_ARG, {.name = NULL}};
     char path[PATH_CAP];
     struct pool p;
     int ret;
@@ -71,9 +73,14 @@ int cmd_role_assignment_list(struct cli *c)
 static int remove_one(struct cli *c, const char *usage, const char *what, pool_row_fn row)
 {
     struct arg args[] = {
-        POOL_ARGS, SCOPE_ARG,
-        { .name = "--name", .alias = "--ids", .kind = ARG_VALUE, .required = true, .help = "its GUID" },
-        { .name = NULL },
+        POOL_ARGS,
+        SCOPE_ARG,
+        {.name = "--name",
+         .alias = "--ids",
+         .kind = ARG_VALUE,
+         .required = true,
+         .help = "its GUID"},
+        {.name = NULL},
     };
     char path[PATH_CAP];
     struct pool p;
@@ -127,9 +134,9 @@ static bool definition_body(const char *text, struct wr *w)
     if (json_get_nn(&d, 0, "properties") != JSON_NONE) {
         json_put_raw(&j, json);
     } else {
-        static const char *const lists[] = { "actions", "dataActions", "notActions",
-                                             "notDataActions" };
-        static const char *const texts[] = { "description", "roleName" };
+        static const char *const lists[] = {"actions", "dataActions", "notActions",
+                                            "notDataActions"};
+        static const char *const texts[] = {"description", "roleName"};
         json_obj_open(&j);
         json_name(&j, "properties"), json_obj_open(&j);
         for (size_t i = 0; i < 2; i++)
@@ -164,10 +171,12 @@ int cmd_role_definition_create(struct cli *c)
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--role-definition", .kind = ARG_VALUE, .required = true,
-          .help = "JSON text or @FILE: roleName, description, dataActions, notDataActions" },
-        { .name = "--name", .kind = ARG_VALUE, .help = "GUID (default: a new one)" },
-        { .name = NULL },
+        {.name = "--role-definition",
+         .kind = ARG_VALUE,
+         .required = true,
+         .help = "JSON text or @FILE: roleName, description, dataActions, notDataActions"},
+        {.name = "--name", .kind = ARG_VALUE, .help = "GUID (default: a new one)"},
+        {.name = NULL},
     };
     static char body[80000];
     char path[PATH_CAP], guid[UUID_TEXT_LEN + 1];
@@ -212,12 +221,16 @@ static bool resolve_role(struct pool *p, struct arg *args, char *id, size_t cap,
 int cmd_role_assignment_create(struct cli *c)
 {
     struct arg args[] = {
-        POOL_ARGS, SCOPE_ARG,
-        { .name = "--role", .kind = ARG_VALUE, .required = true, .help = "role name or GUID" },
-        { .name = "--assignee", .alias = "--assignee-object-id", .kind = ARG_VALUE, .required = true,
-          .help = "object id of a user, group or service principal" },
-        { .name = "--name", .kind = ARG_VALUE, .help = "GUID (default: a new one)" },
-        { .name = NULL },
+        POOL_ARGS,
+        SCOPE_ARG,
+        {.name = "--role", .kind = ARG_VALUE, .required = true, .help = "role name or GUID"},
+        {.name = "--assignee",
+         .alias = "--assignee-object-id",
+         .kind = ARG_VALUE,
+         .required = true,
+         .help = "object id of a user, group or service principal"},
+        {.name = "--name", .kind = ARG_VALUE, .help = "GUID (default: a new one)"},
+        {.name = NULL},
     };
     static char body[2048];
     char path[PATH_CAP], guid[UUID_TEXT_LEN + 1], id[300];

@@ -50,8 +50,8 @@ static bool put_thumbprint(struct json_wr *j, const char *name, const X509 *x, c
 /* One member of "certificates", as az sends it. */
 static bool put_certificate(struct json_wr *j, X509 *x)
 {
-    static const char *const ops[] = { "verify", "encrypt", "wrapKey" };
-    static const char *const numbers[][2] = { { "n", "n" }, { "e", "e" } };
+    static const char *const ops[] = {"verify", "encrypt", "wrapKey"};
+    static const char *const numbers[][2] = {{"n", "n"}, {"e", "e"}};
     uint8_t *der = NULL, number[1024];
     EVP_PKEY *key = X509_get0_pubkey(x);
     int der_n = i2d_X509(x, &der);
@@ -142,8 +142,10 @@ static int download(struct pool *p, const char *const *certs, size_t n, long quo
     if (text[0] == '\0' || url[0] == '\0')
         return cli_fail(CLI_FAILED, "the pool's answer holds no security domain");
     if (file_replace(file, bytes_str(text), 0600) != HSM_OK)
-        return cli_fail(CLI_FAILED, "cannot write %s: %s; the pool is active all the same: download "
-                                    "again to another place", file, strerror(errno));
+        return cli_fail(CLI_FAILED,
+                        "cannot write %s: %s; the pool is active all the same: download "
+                        "again to another place",
+                        file, strerror(errno));
     return wait_active(p, url);
 }
 
@@ -151,19 +153,26 @@ int cmd_sd_download(struct cli *c)
 {
     struct arg args[] = {
         POOL_ARGS,
-        { .name = "--sd-wrapping-keys", .kind = ARG_LIST, .required = true,
-          .help = "3 to 10 certificates (PEM or DER) of the custodians' RSA keys" },
-        { .name = "--sd-quorum", .kind = ARG_VALUE, .required = true,
-          .help = "how many of them open it" },
-        { .name = "--security-domain-file", .kind = ARG_VALUE, .required = true,
-          .help = "where to write it" },
-        { .name = NULL },
+        {.name = "--sd-wrapping-keys",
+         .kind = ARG_LIST,
+         .required = true,
+         .help = "3 to 10 certificates (PEM or DER) of the custodians' RSA keys"},
+        {.name = "--sd-quorum",
+         .kind = ARG_VALUE,
+         .required = true,
+         .help = "how many of them open it"},
+        {.name = "--security-domain-file",
+         .kind = ARG_VALUE,
+         .required = true,
+         .help = "where to write it"},
+        {.name = NULL},
     };
     struct pool p;
     int ret;
     if (!pool_args(c, &p, args,
                    "security-domain download --sd-wrapping-keys C1 C2 C3 --sd-quorum M "
-                   "--security-domain-file F", &ret))
+                   "--security-domain-file F",
+                   &ret))
         return ret;
     const struct arg *certs = args_get(args, "--sd-wrapping-keys");
     const char *file = args_value(args, "--security-domain-file");
@@ -172,7 +181,8 @@ int cmd_sd_download(struct cli *c)
     if (ret == CLI_OK && !c->json)
         (void)printf("pool %s is active; the security domain is in %s\nKeep it and the custodians' "
                      "private keys apart and offline: without a quorum of them nothing can be "
-                     "rebuilt.\n", p.config.name, file);
+                     "rebuilt.\n",
+                     p.config.name, file);
     pool_close(&p);
     return ret;
 }
@@ -191,8 +201,8 @@ static X509 *self_signed(EVP_PKEY *key, unsigned i)
               ASN1_INTEGER_set(X509_get_serialNumber(x), (long)i) == 1 &&
               X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL &&
               X509_gmtime_adj(X509_getm_notAfter(x), 3650L * 86400) != NULL &&
-              X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1,
-                                         0) == 1 &&
+              X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1,
+                                         -1, 0) == 1 &&
               X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 &&
               X509_sign(x, key, EVP_sha256()) > 0;
     if (ok)
@@ -205,12 +215,13 @@ static bool write_pem(const char *path, EVP_PKEY *key, X509 *x)
 {
     BIO *b = BIO_new(BIO_s_mem());
     char *p = NULL;
-    bool ok = b != NULL && (key != NULL ? PEM_write_bio_PKCS8PrivateKey(b, key, NULL, NULL, 0, NULL,
-                                                                       NULL) == 1
-                                        : PEM_write_bio_X509(b, x) == 1);
+    bool ok = b != NULL &&
+              (key != NULL ? PEM_write_bio_PKCS8PrivateKey(b, key, NULL, NULL, 0, NULL, NULL) == 1
+                           : PEM_write_bio_X509(b, x) == 1);
     if (ok) {
         long n = BIO_get_mem_data(b, &p);
-        ok = n > 0 && file_replace(path, bytes_of(p, (size_t)n), key != NULL ? 0600 : 0644) == HSM_OK;
+        ok = n > 0 &&
+             file_replace(path, bytes_of(p, (size_t)n), key != NULL ? 0600 : 0644) == HSM_OK;
     }
     BIO_free(b);
     return ok;
@@ -234,7 +245,7 @@ static bool make_custodian(const char *dir, unsigned i, char cert_path[PATH_MAX]
 
 int cmd_activate(struct cli *c)
 {
-    struct arg args[] = { POOL_ARGS, { .name = NULL } };
+    struct arg args[] = {POOL_ARGS, {.name = NULL}};
     char dir[PATH_MAX], file[PATH_MAX], cert[3][PATH_MAX];
     struct pool p;
     int ret;
@@ -248,13 +259,14 @@ int cmd_activate(struct cli *c)
     for (unsigned i = 0; ret == CLI_OK && i < 3; i++)
         if (!make_custodian(dir, i + 1, cert[i]))
             ret = cli_fail(CLI_FAILED, "cannot make the custodian keys in %s", dir);
-    const char *const certs[] = { cert[0], cert[1], cert[2] };
+    const char *const certs[] = {cert[0], cert[1], cert[2]};
     if (ret == CLI_OK)
         ret = download(&p, certs, 3, 2, file);
     if (ret == CLI_OK && !c->json)
         (void)printf("pool %s is active\ncustodian keys    %s (development: on this disk; in "
                      "production each custodian keeps one offline)\nsecurity domain   %s (any 2 of "
-                     "the 3 open it)\n", p.config.name, dir, file);
+                     "the 3 open it)\n",
+                     p.config.name, dir, file);
     pool_close(&p);
     return ret;
 }

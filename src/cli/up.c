@@ -68,7 +68,7 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
     char path[PATH_MAX], text[PATH_MAX + 200];
     cli_path(c, HOME_CONFIG, path);
     bool exists = access(path, F_OK) == 0;
-    *cfg = (struct partition_config){ .port = PORT_DEFAULT, .name = "dev", .region = "local" };
+    *cfg = (struct partition_config){.port = PORT_DEFAULT, .name = "dev", .region = "local"};
     if (exists && !cli_config(c, cfg))
         return CLI_FAILED;
     const struct partition_config before = *cfg;
@@ -76,8 +76,10 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
         return cli_fail(CLI_USAGE, "--name: 3 to 24 letters, digits and single hyphens, first a "
                                    "letter");
     if (exists && name != NULL && strcmp(name, cfg->name) != 0)
-        return cli_fail(CLI_FAILED, "the pool in %s is named %s and keeps its name; use another "
-                                    "--home for another pool", c->home, cfg->name);
+        return cli_fail(CLI_FAILED,
+                        "the pool in %s is named %s and keeps its name; use another "
+                        "--home for another pool",
+                        c->home, cfg->name);
     if (name != NULL)
         (void)snprintf(cfg->name, sizeof cfg->name, "%s", name);
     if (port != NULL) {
@@ -86,8 +88,7 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
             return cli_fail(CLI_USAGE, "--port: 1 to 65535");
         cfg->port = (uint16_t)n;
     }
-    if (cpus != NULL &&
-        snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus) >= (int)sizeof cfg->cpus)
+    if (cpus != NULL && snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus) >= (int)sizeof cfg->cpus)
         return cli_fail(CLI_USAGE, "--cpus: the list is too long");
     (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
     /* Unchanged it stays: a pool starts on a full disk, too. */
@@ -104,8 +105,9 @@ static int make_config(struct cli *c, const char *name, const char *port, const 
 static int lock_home(const struct cli *c)
 {
     if (strlen(c->home) > SOCKET_NAME_MAX)
-        return cli_fail(CLI_FAILED, "the path of the home directory is longer than %d characters, "
-                                    "too long for its sockets; choose a shorter --home",
+        return cli_fail(CLI_FAILED,
+                        "the path of the home directory is longer than %d characters, "
+                        "too long for its sockets; choose a shorter --home",
                         SOCKET_NAME_MAX);
     if (dir_ensure(c->home, 0700) != HSM_OK)
         return cli_fail(CLI_FAILED, "cannot create %s: %s", c->home, strerror(errno));
@@ -127,9 +129,8 @@ static int prepare(struct cli *c, const char *name, const char *port, const char
                         path);
     int status = make_config(c, name, port, cpus, &cfg, &d);
     cli_path(c, HOME_PKI, path);
-    if (status == CLI_OK &&
-        pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(), NULL, text,
-                   sizeof text) != HSM_OK)
+    if (status == CLI_OK && pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(),
+                                       NULL, text, sizeof text) != HSM_OK)
         status = cli_fail(CLI_FAILED, "certificates: %s", text);
     cli_path(c, HOME_PARTITION "/seal", path);
     if (status == CLI_OK && access(path, F_OK) != 0 && !write_pool_init(c, &cfg, &d))
@@ -199,7 +200,7 @@ static int start_daemon(const struct cli *c)
     (void)waitpid(pid, NULL, 0);
     char line[1024];
     size_t n = 0;
-    struct pollfd pf = { .fd = p[0], .events = POLLIN };
+    struct pollfd pf = {.fd = p[0], .events = POLLIN};
     while (n < sizeof line - 1 && poll(&pf, 1, START_MS) > 0) {
         ssize_t m = read(p[0], line + n, sizeof line - 1 - n);
         if (m <= 0)
@@ -211,20 +212,25 @@ static int start_daemon(const struct cli *c)
     if (strcmp(line, "ready\n") == 0)
         return CLI_OK;
     line[strcspn(line, "\n")] = '\0';
-    return cli_fail(CLI_FAILED, "%s",
-                    n > 0 ? line : "it did not become ready; see log/supervisor.log in the home directory");
+    return cli_fail(
+        CLI_FAILED, "%s",
+        n > 0 ? line : "it did not become ready; see log/supervisor.log in the home directory");
 }
 
 int local_up(struct cli *c)
 {
     struct arg args[] = {
-        { .name = "--port", .alias = "-p", .kind = ARG_VALUE,
-          .help = "port on 127.0.0.1 and ::1 (default 8443)" },
-        { .name = "--name", .alias = "--hsm-name", .kind = ARG_VALUE,
-          .help = "name of the pool (default dev)" },
-        { .name = "--cpus", .kind = ARG_VALUE, .help = "pin to these CPUs, e.g. 0,1" },
-        { .name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error" },
-        { .name = NULL },
+        {.name = "--port",
+         .alias = "-p",
+         .kind = ARG_VALUE,
+         .help = "port on 127.0.0.1 and ::1 (default 8443)"},
+        {.name = "--name",
+         .alias = "--hsm-name",
+         .kind = ARG_VALUE,
+         .help = "name of the pool (default dev)"},
+        {.name = "--cpus", .kind = ARG_VALUE, .help = "pin to these CPUs, e.g. 0,1"},
+        {.name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error"},
+        {.name = NULL},
     };
     int ret;
     if (!cli_args(c, args, "up [--home DIR] [--port N] [--name POOL] [--foreground]", &ret))
@@ -249,7 +255,8 @@ int local_up(struct cli *c)
         return ret;
     if (args_get(args, "--foreground")->given) {
         exec_supervisor(c, -1);
-        return cli_fail(CLI_FAILED, "keyhold-supervisor is not beside keyhold: %s", strerror(errno));
+        return cli_fail(CLI_FAILED, "keyhold-supervisor is not beside keyhold: %s",
+                        strerror(errno));
     }
     ret = start_daemon(c);
     if (ret != CLI_OK)
@@ -261,7 +268,7 @@ int local_up(struct cli *c)
 
 int local_down(struct cli *c)
 {
-    struct arg args[] = { { .name = NULL } };
+    struct arg args[] = {{.name = NULL}};
     int ret;
     if (!cli_args(c, args, "down [--home DIR]", &ret))
         return ret;

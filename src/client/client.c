@@ -34,7 +34,8 @@ hsm_err client_new(const struct client_config *cfg, struct client **ret)
         return HSM_E_NOMEM;
     c->body = malloc(BODY_MAX + 1);
     c->curl = curl_easy_init();
-    if (c->body == NULL || c->curl == NULL || !copy(c->pool_url, sizeof c->pool_url, cfg->pool_url) ||
+    if (c->body == NULL || c->curl == NULL ||
+        !copy(c->pool_url, sizeof c->pool_url, cfg->pool_url) ||
         !copy(c->origin, sizeof c->origin, cfg->origin) ||
         !copy(c->tenant, sizeof c->tenant, cfg->tenant) ||
         !copy(c->client_id, sizeof c->client_id, cfg->client_id) ||
@@ -82,8 +83,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     static const char name[] = "azure-asyncoperation:";
     struct client *c = ctx;
     struct bytes line = bytes_of(p, size * n);
-    if (line.n > sizeof name - 1 &&
-        bytes_ieq(bytes_of(line.p, sizeof name - 1), bytes_str(name))) {
+    if (line.n > sizeof name - 1 && bytes_ieq(bytes_of(line.p, sizeof name - 1), bytes_str(name))) {
         size_t from = sizeof name - 1, to = line.n;
         while (from < to && line.p[from] == ' ')
             from++;
@@ -122,9 +122,8 @@ static hsm_err perform(struct client *c, const char *url, long *ret_status)
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     CURLcode rc = curl_easy_perform(h);
     if (rc != CURLE_OK) {
-        (void)snprintf(c->error, sizeof c->error,
-                       "%s: %s; is the pool running (`keyhold status`)?", url,
-                       curl_easy_strerror(rc));
+        (void)snprintf(c->error, sizeof c->error, "%s: %s; is the pool running (`keyhold status`)?",
+                       url, curl_easy_strerror(rc));
         return HSM_E_IO;
     }
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, ret_status);
@@ -172,7 +171,8 @@ static hsm_err login(struct client *c)
     if (status == 200) /* the body holds a token: not for the error text */
         return take_token(c) == HSM_OK
                    ? HSM_OK
-                   : fail(c, HSM_E_MALFORMED, "the identity provider's answer holds no usable token");
+                   : fail(c, HSM_E_MALFORMED,
+                          "the identity provider's answer holds no usable token");
     (void)snprintf(c->error, sizeof c->error,
                    "login was refused (HTTP %ld): %.600s; check the client id and secret of "
                    "`keyhold env`",
@@ -186,7 +186,7 @@ static hsm_err call_url(struct client *c, const char *method, const char *url, c
     if (c->token[0] == '\0')
         TRY(login(c));
     char auth[TOKEN_MAX + 32];
-    struct client_answer a = { 0 };
+    struct client_answer a = {0};
     (void)snprintf(auth, sizeof auth, "Authorization: Bearer %s", c->token);
     struct curl_slist *headers = curl_slist_append(NULL, auth);
     secret_wipe(auth, sizeof auth);

@@ -6,7 +6,7 @@
 /* RFC 9110 §5.6.2: tchar, one bit per ASCII character. */
 static bool is_token_char(uint8_t c)
 {
-    static const uint32_t tchar[4] = { 0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff };
+    static const uint32_t tchar[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
     return c < 0x80 && (tchar[c >> 5] >> (c & 31) & 1) != 0;
 }
 

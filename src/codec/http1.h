@@ -11,8 +11,15 @@
 #define HTTP1_HEADERS_MAX 64
 
 enum http1_method {
-    HTTP1_GET, HTTP1_POST, HTTP1_PUT, HTTP1_PATCH, HTTP1_DELETE, HTTP1_HEAD, HTTP1_OPTIONS,
-    HTTP1_CONNECT, HTTP1_OTHER,
+    HTTP1_GET,
+    HTTP1_POST,
+    HTTP1_PUT,
+    HTTP1_PATCH,
+    HTTP1_DELETE,
+    HTTP1_HEAD,
+    HTTP1_OPTIONS,
+    HTTP1_CONNECT,
+    HTTP1_OTHER,
 };
 struct http1_header {
     struct bytes name;

@@ -12,16 +12,24 @@
 
 #define JSON_DEPTH_MAX 16
 
-enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 /* Children of a container follow it; next is the index of the token after the whole value. In an
  * object, tokens alternate name (JSON_STRING), value. */
 struct json_tok {
-    uint8_t type;     /* enum json_type */
-    bool escaped;     /* string contains a backslash */
-    uint32_t start;   /* offset of the raw text; strings: between the quotes */
-    uint32_t len;     /* raw length; strings: between the quotes */
-    uint32_t count;   /* members or elements */
+    uint8_t type;   /* enum json_type */
+    bool escaped;   /* string contains a backslash */
+    uint32_t start; /* offset of the raw text; strings: between the quotes */
+    uint32_t len;   /* raw length; strings: between the quotes */
+    uint32_t count; /* members or elements */
     uint32_t next;
 };
 
@@ -38,7 +46,8 @@ HSM_MUST_USE hsm_err json_parse(struct bytes text, struct json_tok *toks, size_t
 
 /* A value inside a document: token index. JSON_NONE = absent. */
 #define JSON_NONE UINT32_MAX
-/* Member of an object by exact name; JSON_NONE when absent, when obj is JSON_NONE or not an object. */
+/* Member of an object by exact name; JSON_NONE when absent, when obj is JSON_NONE or not an object.
+ */
 uint32_t json_get(const struct json_doc *d, uint32_t obj, const char *name);
 /* Like json_get, but an explicit null counts as absent too. */
 uint32_t json_get_nn(const struct json_doc *d, uint32_t obj, const char *name);
@@ -73,22 +82,22 @@ struct json_wr {
 };
 static inline struct json_wr json_wr_of(struct wr *w)
 {
-    return (struct json_wr){ .w = w };
+    return (struct json_wr){.w = w};
 }
 void json_obj_open(struct json_wr *j);
 void json_obj_close(struct json_wr *j);
 void json_arr_open(struct json_wr *j);
 void json_arr_close(struct json_wr *j);
-void json_name(struct json_wr *j, const char *name);            /* plain ASCII, not escaped */
-void json_name_bytes(struct json_wr *j, struct bytes name);     /* escaped */
-void json_put_str(struct json_wr *j, const char *s);            /* escaped */
-void json_put_bytes(struct json_wr *j, struct bytes utf8);      /* escaped */
-void json_put_b64u(struct json_wr *j, struct bytes b);          /* base64url string */
-void json_put_b64(struct json_wr *j, struct bytes b);           /* standard base64 string */
+void json_name(struct json_wr *j, const char *name);        /* plain ASCII, not escaped */
+void json_name_bytes(struct json_wr *j, struct bytes name); /* escaped */
+void json_put_str(struct json_wr *j, const char *s);        /* escaped */
+void json_put_bytes(struct json_wr *j, struct bytes utf8);  /* escaped */
+void json_put_b64u(struct json_wr *j, struct bytes b);      /* base64url string */
+void json_put_b64(struct json_wr *j, struct bytes b);       /* standard base64 string */
 void json_put_int(struct json_wr *j, int64_t v);
 void json_put_bool(struct json_wr *j, bool v);
 void json_put_null(struct json_wr *j);
-void json_put_raw(struct json_wr *j, struct bytes json);        /* already JSON */
+void json_put_raw(struct json_wr *j, struct bytes json); /* already JSON */
 /* Concatenating string writer: open, append escaped pieces, close. */
 void json_str_open(struct json_wr *j);
 void json_str_add(struct json_wr *j, struct bytes utf8);

@@ -6,12 +6,17 @@
 #include <openssl/evp.h>
 #include "base/bytes.h"
 
-#define JWS_TEXT_MAX    16384
-#define JWS_KID_MAX     128
-#define JWKS_KEYS_MAX   16
-#define JWKS_TEXT_MAX   65536
+#define JWS_TEXT_MAX  16384
+#define JWS_KID_MAX   128
+#define JWKS_KEYS_MAX 16
+#define JWKS_TEXT_MAX 65536
 
-enum jws_alg { JWS_NONE, JWS_RS256, JWS_PS256, JWS_ES256 };
+enum jws_alg {
+    JWS_NONE,
+    JWS_RS256,
+    JWS_PS256,
+    JWS_ES256
+};
 
 /* All views point into the caller's text or into buf. */
 struct jws {

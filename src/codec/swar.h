@@ -1,5 +1,6 @@
-/* Internal to codec/: eight bytes at a time over long, mostly plain text (tokens, audit lines). Every
- * test answers "is there one among the eight", which is exact; which one, the caller finds out. */
+/* Internal to codec/: eight bytes at a time over long, mostly plain text (tokens, audit lines).
+ * Every test answers "is there one among the eight", which is exact; which one, the caller finds
+ * out. */
 #ifndef CODEC_SWAR_H
 #define CODEC_SWAR_H
 

@@ -40,8 +40,8 @@ static bool add_listen_fds(struct program *p, char *arg)
         comma = strchr(arg, ',');
         if (comma != NULL)
             *comma = 0;
-        bool ok = text_number(arg, 65535, &fd) &&
-                  door_listen_fd(p->door, (int)fd, &p->port) == HSM_OK;
+        bool ok =
+            text_number(arg, 65535, &fd) && door_listen_fd(p->door, (int)fd, &p->port) == HSM_OK;
         if (comma != NULL) {
             *comma = ',';
             arg = comma + 1;

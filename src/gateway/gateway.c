@@ -15,7 +15,7 @@
 #include "gateway/statusd.h"
 
 #define AUDIT_MS       100 /* also: between looks at the pool's state */
-#define SYNC_EVERY     10 /* audit drains */
+#define SYNC_EVERY     10  /* audit drains */
 #define READY_RETRY_MS 10
 #define QUIESCE_MS     10000
 #define TEXT_MAX       512

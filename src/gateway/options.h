@@ -19,9 +19,9 @@ struct gateway_options {
     struct faces faces;
     const char *issuer_connect; /* NULL: none */
     const char *region;
-    const char *control; /* NULL: none */
+    const char *control;    /* NULL: none */
     const char *pool_state; /* NULL: none */
-    int ready_fd;        /* -1: none */
+    int ready_fd;           /* -1: none */
 };
 
 /* HSM_E_BAD_PARAMETER with text[cap] saying which. Strings stay those of argv. */

@@ -29,7 +29,8 @@ static hsm_err write_state(const char *path, unsigned state)
 
 void pool_state_take(struct pool_state_file *f, const struct wire_status *m)
 {
-    if (f->path == NULL || m == NULL || (m->pool_state != POOL_NOT_ACTIVATED && m->pool_state != POOL_ACTIVE))
+    if (f->path == NULL || m == NULL ||
+        (m->pool_state != POOL_NOT_ACTIVATED && m->pool_state != POOL_ACTIVE))
         return;
     f->seen_index = m->applied;
     if (m->pool_state == f->written)

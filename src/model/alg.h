@@ -7,8 +7,19 @@
 #include <stdint.h>
 #include "base/bytes.h"
 
-enum key_type { KTY_NONE, KTY_RSA, KTY_EC, KTY_OCT };
-enum key_curve { CRV_NONE, CRV_P256, CRV_P256K, CRV_P384, CRV_P521 };
+enum key_type {
+    KTY_NONE,
+    KTY_RSA,
+    KTY_EC,
+    KTY_OCT
+};
+enum key_curve {
+    CRV_NONE,
+    CRV_P256,
+    CRV_P256K,
+    CRV_P384,
+    CRV_P521
+};
 enum key_op {
     KEY_OP_ENCRYPT = 1u << 0,
     KEY_OP_DECRYPT = 1u << 1,
@@ -23,30 +34,57 @@ enum key_op {
 };
 enum crypto_alg {
     ALG_NONE,
-    ALG_RSA1_5, ALG_RSA_OAEP, ALG_RSA_OAEP_256,
-    ALG_A128GCM, ALG_A192GCM, ALG_A256GCM,
-    ALG_A128CBC, ALG_A192CBC, ALG_A256CBC,
-    ALG_A128CBCPAD, ALG_A192CBCPAD, ALG_A256CBCPAD,
-    ALG_A128KW, ALG_A192KW, ALG_A256KW,
-    ALG_A128KWPAD, ALG_A192KWPAD, ALG_A256KWPAD,
-    ALG_CKM_AES_KEY_WRAP, ALG_CKM_AES_KEY_WRAP_PAD,
-    ALG_RS256, ALG_RS384, ALG_RS512, ALG_PS256, ALG_PS384, ALG_PS512, ALG_RSNULL,
-    ALG_ES256, ALG_ES256K, ALG_ES384, ALG_ES512,
-    ALG_HS256, ALG_HS384, ALG_HS512,
+    ALG_RSA1_5,
+    ALG_RSA_OAEP,
+    ALG_RSA_OAEP_256,
+    ALG_A128GCM,
+    ALG_A192GCM,
+    ALG_A256GCM,
+    ALG_A128CBC,
+    ALG_A192CBC,
+    ALG_A256CBC,
+    ALG_A128CBCPAD,
+    ALG_A192CBCPAD,
+    ALG_A256CBCPAD,
+    ALG_A128KW,
+    ALG_A192KW,
+    ALG_A256KW,
+    ALG_A128KWPAD,
+    ALG_A192KWPAD,
+    ALG_A256KWPAD,
+    ALG_CKM_AES_KEY_WRAP,
+    ALG_CKM_AES_KEY_WRAP_PAD,
+    ALG_RS256,
+    ALG_RS384,
+    ALG_RS512,
+    ALG_PS256,
+    ALG_PS384,
+    ALG_PS512,
+    ALG_RSNULL,
+    ALG_ES256,
+    ALG_ES256K,
+    ALG_ES384,
+    ALG_ES512,
+    ALG_HS256,
+    ALG_HS384,
+    ALG_HS512,
     ALG__COUNT
 };
 enum recovery_level {
-    RECOVERY_90, RECOVERY_90_PURGEABLE, RECOVERY_CUSTOM, RECOVERY_CUSTOM_PURGEABLE
+    RECOVERY_90,
+    RECOVERY_90_PURGEABLE,
+    RECOVERY_CUSTOM,
+    RECOVERY_CUSTOM_PURGEABLE
 };
 
 /* Names as sent ("RSA", "RSA-HSM", "EC", "EC-HSM", "oct", "oct-HSM", "AES", ...; exact case);
  * KTY_NONE when unknown. */
 enum key_type key_type_from_name(struct bytes name);
-const char *key_type_name(enum key_type t);          /* "RSA-HSM", "EC-HSM", "oct-HSM" */
+const char *key_type_name(enum key_type t);            /* "RSA-HSM", "EC-HSM", "oct-HSM" */
 enum key_curve key_curve_from_name(struct bytes name); /* also "SECP256K1" */
-const char *key_curve_name(enum key_curve c);        /* "P-256", "P-256K", ... */
-unsigned key_curve_width(enum key_curve c);          /* bytes of a coordinate: 32, 32, 48, 66 */
-uint32_t key_op_from_name(struct bytes name);        /* 0 when unknown */
+const char *key_curve_name(enum key_curve c);          /* "P-256", "P-256K", ... */
+unsigned key_curve_width(enum key_curve c);            /* bytes of a coordinate: 32, 32, 48, 66 */
+uint32_t key_op_from_name(struct bytes name);          /* 0 when unknown */
 /* Names in the order they are written; walk bits 0.. with key_op_name(1u << i). */
 const char *key_op_name(uint32_t single_bit);
 uint32_t key_default_ops(enum key_type t);

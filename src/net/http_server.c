@@ -26,7 +26,7 @@ static void feeds_resume(struct http_server *s);
 static void server_release(struct http_server *s)
 {
     for (struct conn *c = s->conns; c != NULL; c = c->next)
-        c->s = NULL; /* unanswered exchanges live on without a server */
+        c->s = NULL;              /* unanswered exchanges live on without a server */
     HSM_ASSERT(s->feeds == NULL); /* each was closed, and counted as a handle */
     SSL_CTX_free(s->tls);
     free(s);

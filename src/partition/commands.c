@@ -37,7 +37,8 @@ static hsm_err take_lock(struct installation *in, char *text, size_t cap)
         return HSM_E_IO;
     }
     if (!lock_exclusive(in->lock_fd)) {
-        (void)snprintf(text, cap, "another supervisor runs in %s; `keyhold down` ends it", in->home);
+        (void)snprintf(text, cap, "another supervisor runs in %s; `keyhold down` ends it",
+                       in->home);
         return HSM_E_CONFLICT;
     }
     char pid[32];
@@ -56,18 +57,19 @@ static int listen_on(int family, uint16_t port)
         return -1;
     const int one = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    struct sockaddr_storage ss = { 0 };
+    struct sockaddr_storage ss = {0};
     socklen_t n;
     if (family == AF_INET) {
         struct sockaddr_in *a = (struct sockaddr_in *)&ss;
-        *a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        *a = (struct sockaddr_in){.sin_family = AF_INET,
+                                  .sin_port = htons(port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         n = sizeof *a;
     } else {
         struct sockaddr_in6 *a = (struct sockaddr_in6 *)&ss;
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-        *a = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port),
-                                    .sin6_addr = in6addr_loopback };
+        *a = (struct sockaddr_in6){
+            .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback};
         n = sizeof *a;
     }
     if (bind(fd, (struct sockaddr *)&ss, n) != 0 || listen(fd, 1024) != 0) {
@@ -91,24 +93,26 @@ static hsm_err take_port(struct installation *in, char *text, size_t cap)
     }
     in->listen_fd[1] = listen_on(AF_INET6, in->config.port);
     if (in->listen_fd[1] < 0 && errno == EADDRINUSE) {
-        (void)snprintf(text, cap, "port %u on ::1 is in use; choose another one with "
-                       "`keyhold up --port N`", in->config.port);
+        (void)snprintf(text, cap,
+                       "port %u on ::1 is in use; choose another one with "
+                       "`keyhold up --port N`",
+                       in->config.port);
         return HSM_E_IO;
     }
     return HSM_OK;
 }
 
-hsm_err installation_open(struct installation *in, const char *home, const char *bindir,
-                          char *text, size_t cap)
+hsm_err installation_open(struct installation *in, const char *home, const char *bindir, char *text,
+                          size_t cap)
 {
-    *in = (struct installation){ .lock_fd = -1, .listen_fd = { -1, -1 } };
+    *in = (struct installation){.lock_fd = -1, .listen_fd = {-1, -1}};
     char path[PATH_MAX];
     if (snprintf(in->home, sizeof in->home, "%s", home) >= (int)sizeof in->home ||
         snprintf(in->bindir, sizeof in->bindir, "%s", bindir) >= (int)sizeof in->bindir) {
         (void)snprintf(text, cap, "path too long");
         return HSM_E_RANGE;
     }
-    static const char *const dirs[] = { HOME_RUN, HOME_LOG, HOME_PARTITION };
+    static const char *const dirs[] = {HOME_RUN, HOME_LOG, HOME_PARTITION};
     for (unsigned i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
         TRY(path_join(path, sizeof path, home, dirs[i]));
         hsm_err err = dir_ensure(path, 0700);
@@ -164,9 +168,8 @@ static void door_args(const struct installation *in, int ready_fd, struct proces
     process_args_add(a, "%s.managedhsm.localhost=pool", c->name);
     process_args_add(a, "--route");
     process_args_add(a, "%s.managedhsm.azure.net=pool", c->name);
-    static const char *const origin_hosts[] = { "localhost", "management.azure.com",
-                                                "login.microsoftonline.com",
-                                                "graph.microsoft.com" };
+    static const char *const origin_hosts[] = {"localhost", "management.azure.com",
+                                               "login.microsoftonline.com", "graph.microsoft.com"};
     for (unsigned i = 0; i < sizeof origin_hosts / sizeof origin_hosts[0]; i++) {
         process_args_add(a, "--route");
         process_args_add(a, "%s=fabric", origin_hosts[i]);
@@ -259,8 +262,8 @@ static void gateway_args(const struct installation *in, int ready_fd, const char
 hsm_err installation_start(const struct installation *in, enum unit_id id, int ready_fd,
                            const struct ring_fds *rings, pid_t *ret)
 {
-    static const char *const names[UNIT__COUNT] = { "door", "fabric", "boundary", "gateway" };
-    struct process_args a = { 0 };
+    static const char *const names[UNIT__COUNT] = {"door", "fabric", "boundary", "gateway"};
+    struct process_args a = {0};
     char ring_text[1024] = "";
     char log_path[PATH_MAX];
     if (rings != NULL)

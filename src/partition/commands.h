@@ -6,7 +6,13 @@
 #include "partition/config.h"
 #include "partition/process.h"
 
-enum unit_id { UNIT_DOOR, UNIT_FABRIC, UNIT_BOUNDARY, UNIT_GATEWAY, UNIT__COUNT };
+enum unit_id {
+    UNIT_DOOR,
+    UNIT_FABRIC,
+    UNIT_BOUNDARY,
+    UNIT_GATEWAY,
+    UNIT__COUNT
+};
 
 struct installation {
     char home[PATH_MAX];

@@ -55,7 +55,7 @@ static hsm_err parse(struct bytes json, struct partition_config *ret)
 {
     struct json_tok toks[64];
     struct json_doc d;
-    struct partition_config c = { 0 };
+    struct partition_config c = {0};
     int64_t port, loops;
     TRY(json_parse(json, toks, 64, &d));
     TRY(text_member(&d, "name", c.name, sizeof c.name, true));

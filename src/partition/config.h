@@ -7,12 +7,12 @@
 #include "base/bytes.h"
 
 struct partition_config {
-    char name[25];   /* pool */
+    char name[25]; /* pool */
     char tenant[37];
-    uint16_t port;   /* public port of the front door, on 127.0.0.1 and ::1 */
+    uint16_t port; /* public port of the front door, on 127.0.0.1 and ::1 */
     char region[33];
     unsigned loops;
-    char cpus[128];  /* comma separated list, "" when not pinned */
+    char cpus[128]; /* comma separated list, "" when not pinned */
 };
 
 /* HSM_E_MALFORMED / HSM_E_IO with text[cap] saying what is wrong and where. */

@@ -18,12 +18,12 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "home", required_argument, NULL, 'h' },
-        { "bindir", required_argument, NULL, 'b' },
-        { "ready-fd", required_argument, NULL, 'r' },
-        { NULL, 0, NULL, 0 },
+        {"home", required_argument, NULL, 'h'},
+        {"bindir", required_argument, NULL, 'b'},
+        {"ready-fd", required_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
     };
-    struct supervisor_options o = { 0 };
+    struct supervisor_options o = {0};
     char self[PATH_MAX] = "";
     long ready_fd = -1;
     bool numbers_ok = true;

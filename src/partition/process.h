@@ -26,7 +26,7 @@ struct process_spec {
     int ready_fd;                    /* stays open under its number; -1: none */
     const int *inherit;              /* descriptors that stay open under their numbers */
     unsigned inherit_n;
-    const struct ring_fds *rings;    /* NULL, or inherited as well */
+    const struct ring_fds *rings; /* NULL, or inherited as well */
 };
 /* Open for appending, made when missing. What it holds moves to PATH.1 first when it is larger than
  * 8 MiB, so that the logs of an installation do not grow with every start. -1: errno. */

@@ -27,8 +27,8 @@
 
 struct unit {
     const char *name;
-    pid_t pid;         /* 0: not running */
-    int ready_fd;      /* read end until it reported; -1 then */
+    pid_t pid;    /* 0: not running */
+    int ready_fd; /* read end until it reported; -1 then */
     bool ready;
     uint64_t started, restart_at, kill_at;
     unsigned backoff, failures;
@@ -54,7 +54,7 @@ static uint64_t now_ms(void)
 static hsm_err start_unit(struct supervisor *s, enum unit_id id, const struct ring_fds *rings)
 {
     struct unit *u = &s->unit[id];
-    int pipe_fd[2] = { -1, -1 };
+    int pipe_fd[2] = {-1, -1};
     if (id != UNIT_BOUNDARY && pipe2(pipe_fd, O_CLOEXEC) != 0)
         return HSM_E_IO;
     hsm_err err = installation_start(&s->in, id, pipe_fd[1], rings, &u->pid);
@@ -129,8 +129,8 @@ static void note_failure(struct supervisor *s, struct unit *u)
         return;
     char text[PATH_MAX + 200];
     (void)snprintf(text, sizeof text,
-                   "error: %s does not stay up; the reason is at the end of %s/log/%s.log\n", u->name,
-                   s->in.home, u->name);
+                   "error: %s does not stay up; the reason is at the end of %s/log/%s.log\n",
+                   u->name, s->in.home, u->name);
     report(s, text);
     s->status = 1;
     s->stopping = true;
@@ -252,9 +252,9 @@ static bool stop_step(struct supervisor *s)
 
 static void wait_events(struct supervisor *s)
 {
-    struct pollfd p[1 + UNIT__COUNT] = { { .fd = s->signals, .events = POLLIN } };
+    struct pollfd p[1 + UNIT__COUNT] = {{.fd = s->signals, .events = POLLIN}};
     for (unsigned i = 0; i < UNIT__COUNT; i++)
-        p[1 + i] = (struct pollfd){ .fd = s->unit[i].ready_fd, .events = POLLIN };
+        p[1 + i] = (struct pollfd){.fd = s->unit[i].ready_fd, .events = POLLIN};
     if (poll(p, 1 + UNIT__COUNT, 50) <= 0)
         return;
     for (unsigned i = 0; i < UNIT__COUNT; i++)
@@ -286,13 +286,15 @@ static hsm_err take_signals(int *ret)
 int supervisor_run(const struct supervisor_options *o)
 {
     static const char *const names[UNIT__COUNT] = {
-        [UNIT_DOOR] = "door", [UNIT_FABRIC] = "fabric", [UNIT_BOUNDARY] = "boundary",
+        [UNIT_DOOR] = "door",
+        [UNIT_FABRIC] = "fabric",
+        [UNIT_BOUNDARY] = "boundary",
         [UNIT_GATEWAY] = "gateway",
     };
-    struct supervisor s = { .report_fd = o->ready_fd };
+    struct supervisor s = {.report_fd = o->ready_fd};
     char text[600] = "a path is too long, or no descriptor is left";
     for (unsigned i = 0; i < UNIT__COUNT; i++)
-        s.unit[i] = (struct unit){ .name = names[i], .ready_fd = -1 };
+        s.unit[i] = (struct unit){.name = names[i], .ready_fd = -1};
     if (s.report_fd >= 0)
         (void)fcntl(s.report_fd, F_SETFD, FD_CLOEXEC);
     if (installation_open(&s.in, o->home, o->bindir, text, sizeof text) != HSM_OK ||

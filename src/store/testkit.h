@@ -46,7 +46,7 @@ static KIT_UNUSED struct bytes kit_txn(uint8_t *buf, size_t cap, const struct ki
     struct wr w = wr_of(buf, cap);
     static const uint8_t id[16] = {1};
     wr_bytes(&w, id, sizeof id);
-    wr_u64(&w, 0); /* seen */
+    wr_u64(&w, 0);            /* seen */
     wr_lv(&w, bytes_str("")); /* past */
     size_t list = wr_lv_open(&w);
     for (size_t i = 0; i < n; i++) {

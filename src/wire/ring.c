@@ -117,7 +117,7 @@ static hsm_err wait_room(struct ring *r, size_t need, int wait_ms)
         TRY(room_now(r, need, &room));
         if (room)
             return HSM_OK;
-        struct pollfd p = { .fd = r->room_fd, .events = POLLIN };
+        struct pollfd p = {.fd = r->room_fd, .events = POLLIN};
         int n = poll(&p, 1, wait_ms);
         if (n == 0)
             return HSM_E_AGAIN;
@@ -195,7 +195,7 @@ hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *r
         return HSM_E_CORRUPT;
     uint8_t head[RING_HEADER_LEN];
     copy_out(r, r->pos, head, sizeof head);
-    struct rd h = { .p = head, .n = sizeof head };
+    struct rd h = {.p = head, .n = sizeof head};
     uint32_t len;
     uint16_t type, zero;
     uint64_t id;
@@ -215,7 +215,7 @@ hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *r
     if (atomic_load_explicit(&r->sh->writer_waits, memory_order_relaxed) != 0 &&
         atomic_exchange(&r->sh->writer_waits, 0) != 0)
         signal_fd(r->room_fd);
-    *ret = (struct ring_frame){ .type = type, .id = id, .payload = bytes_of(buf, len) };
+    *ret = (struct ring_frame){.type = type, .id = id, .payload = bytes_of(buf, len)};
     return HSM_OK;
 }
 
@@ -245,7 +245,7 @@ bool ring_wait(struct ring *r, int timeout_ms)
 {
     if (!ring_sleep(r))
         return true;
-    struct pollfd p = { .fd = r->data_fd, .events = POLLIN };
+    struct pollfd p = {.fd = r->data_fd, .events = POLLIN};
     int n = poll(&p, 1, timeout_ms);
     ring_awake(r);
     return n > 0 || atomic_load_explicit(&r->sh->tail, memory_order_acquire) != r->pos;
@@ -276,7 +276,7 @@ hsm_err ring_attach(const struct ring_fds *f, enum ring_side side, struct ring_s
     void *map = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, f->memfd, 0);
     if (map == MAP_FAILED)
         return HSM_E_IO;
-    struct ring_set s = { .lanes = f->lanes, .map = map, .map_n = n };
+    struct ring_set s = {.lanes = f->lanes, .map = map, .map_n = n};
     bool ok = true;
     for (unsigned lane = 0; lane <= f->lanes; lane++) {
         struct ring *to_boundary = ring_new(f, map, 2 * lane, side == RING_GATEWAY);
@@ -311,5 +311,5 @@ void ring_detach(struct ring_set *s)
     ring_free(s->audit);
     if (s->map != NULL)
         (void)munmap(s->map, s->map_n);
-    *s = (struct ring_set){ 0 };
+    *s = (struct ring_set){0};
 }

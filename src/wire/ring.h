@@ -8,7 +8,8 @@
  *
  * Neither side trusts the other: indices read from shared memory are checked against the ring size,
  * a frame is copied out before anything looks at it, and an inconsistent ring is HSM_E_CORRUPT (the
- * connection ends). Single reader; writers are serialised by a process-local mutex in struct ring. */
+ * connection ends). Single reader; writers are serialised by a process-local mutex in struct ring.
+ */
 #ifndef WIRE_RING_H
 #define WIRE_RING_H
 
@@ -18,18 +19,19 @@
 
 #define RING_SIZE      (1u << 20) /* data bytes per ring, power of two */
 #define RING_FRAME_MAX (RING_SIZE - 4096)
-#define RING_LANES_MAX 16         /* request lanes; the control lane comes on top */
+#define RING_LANES_MAX 16 /* request lanes; the control lane comes on top */
 
 struct ring_frame {
-    uint16_t type;   /* enum wire_type */
-    uint64_t id;     /* request id, chosen by the gateway, echoed in the answer */
+    uint16_t type; /* enum wire_type */
+    uint64_t id;   /* request id, chosen by the gateway, echoed in the answer */
     struct bytes payload;
 };
 
 struct ring; /* one end of one direction */
 
 /* What the supervisor creates and both processes inherit: descriptors in this order
- *   memfd, then for every ring (lane 0 to_boundary, lane 0 to_gateway, lane 1 ..., audit): data, room */
+ *   memfd, then for every ring (lane 0 to_boundary, lane 0 to_gateway, lane 1 ..., audit): data,
+ * room */
 struct ring_fds {
     int memfd;
     unsigned lanes; /* request lanes, without the control lane */
@@ -45,18 +47,22 @@ HSM_MUST_USE hsm_err ring_fds_parse(const char *text, struct ring_fds *ret);
  * (async-signal-safe). ring_fds_parse() in the new program sets the flag again. */
 void ring_fds_inheritable(const struct ring_fds *f);
 
-enum ring_side { RING_BOUNDARY, RING_GATEWAY };
+enum ring_side {
+    RING_BOUNDARY,
+    RING_GATEWAY
+};
 
 /* All rings of one side. */
 struct ring_set {
-    unsigned lanes;                     /* request lanes: 1..lanes; 0 is control */
+    unsigned lanes; /* request lanes: 1..lanes; 0 is control */
     struct ring *in[RING_LANES_MAX + 1];
     struct ring *out[RING_LANES_MAX + 1];
-    struct ring *audit;                 /* boundary: writer; gateway: reader */
+    struct ring *audit; /* boundary: writer; gateway: reader */
     void *map;
     size_t map_n;
 };
-HSM_MUST_USE hsm_err ring_attach(const struct ring_fds *f, enum ring_side side, struct ring_set *ret);
+HSM_MUST_USE hsm_err ring_attach(const struct ring_fds *f, enum ring_side side,
+                                 struct ring_set *ret);
 void ring_detach(struct ring_set *s);
 
 /* Writer. Waits for room at most wait_ms (0: HSM_E_AGAIN at once, -1: for ever).

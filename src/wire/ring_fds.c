@@ -14,14 +14,14 @@ void ring_fds_close(struct ring_fds *f)
         (void)close(f->memfd);
     for (unsigned i = 0; i < f->event_n; i++)
         (void)close(f->event[i]);
-    *f = (struct ring_fds){ .memfd = -1 };
+    *f = (struct ring_fds){.memfd = -1};
 }
 
 hsm_err ring_fds_create(unsigned lanes, struct ring_fds *ret)
 {
     if (lanes == 0 || lanes > RING_LANES_MAX)
         return HSM_E_RANGE;
-    struct ring_fds f = { .lanes = lanes };
+    struct ring_fds f = {.lanes = lanes};
     f.memfd = memfd_create("keyhold-rings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (f.memfd < 0)
         return HSM_E_IO;
@@ -74,7 +74,7 @@ static hsm_err number(const char **at, char stop, long max, int *ret)
 
 hsm_err ring_fds_parse(const char *text, struct ring_fds *ret)
 {
-    struct ring_fds f = { 0 };
+    struct ring_fds f = {0};
     int lanes;
     TRY(number(&text, ':', 1 << 20, &f.memfd));
     TRY(number(&text, ':', RING_LANES_MAX, &lanes));

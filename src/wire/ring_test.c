@@ -41,7 +41,7 @@ static void order_and_wrap(void **state)
     for (unsigned round = 0; round < 400; round++) {
         size_t n = (round * 7919u) % 60000u;
         memset(payload, (int)(next & 0xff), n);
-        struct ring_frame f = { .type = 7, .id = next, .payload = bytes_of(payload, n) };
+        struct ring_frame f = {.type = 7, .id = next, .payload = bytes_of(payload, n)};
         hsm_err err = ring_write(p.gateway.out[1], &f, 0);
         if (err == HSM_OK)
             next++;
@@ -69,7 +69,7 @@ static void limits(void **state)
     struct pair p;
     pair_open(&p, 1);
     uint8_t *big = calloc(1, RING_SIZE + 1);
-    struct ring_frame f = { .type = 1, .id = 1, .payload = bytes_of(big, RING_FRAME_MAX + 1) };
+    struct ring_frame f = {.type = 1, .id = 1, .payload = bytes_of(big, RING_FRAME_MAX + 1)};
     assert_int_equal(ring_write(p.boundary.out[0], &f, 0), HSM_E_RANGE);
     f.payload.n = RING_FRAME_MAX;
     assert_int_equal(ring_write(p.boundary.out[0], &f, 0), HSM_OK);
@@ -89,7 +89,7 @@ static void frames_are_wiped(void **state)
     (void)state;
     struct pair p;
     pair_open(&p, 1);
-    struct ring_frame f = { .type = 1, .id = 1, .payload = bytes_str("a very secret payload") };
+    struct ring_frame f = {.type = 1, .id = 1, .payload = bytes_str("a very secret payload")};
     assert_int_equal(ring_write(p.gateway.out[1], &f, 0), HSM_OK);
     assert_non_null(memmem(p.boundary.map, p.boundary.map_n, "very secret", 11));
     struct ring_frame g;
@@ -103,8 +103,8 @@ static void hostile_indices(void **state)
     (void)state;
     struct pair p;
     pair_open(&p, 1);
-    struct ring_shared *sh = (struct ring_shared *)(void *)((uint8_t *)p.gateway.map +
-                                                            2 * (size_t)RING_SLOT);
+    struct ring_shared *sh =
+        (struct ring_shared *)(void *)((uint8_t *)p.gateway.map + 2 * (size_t)RING_SLOT);
     uint8_t *data = (uint8_t *)sh + RING_HEADER_PAGE;
     struct ring_frame g;
     atomic_store(&sh->tail, RING_SIZE + 1ull);
@@ -120,7 +120,7 @@ static void hostile_indices(void **state)
     data[2] = 0x20; /* 8192 bytes announced, 4096 there */
     assert_int_equal(ring_read(p.boundary.in[1], buf, sizeof buf, &g), HSM_E_CORRUPT);
     atomic_store(&sh->head, 1ull << 40); /* reader claims the future */
-    struct ring_frame f = { .type = 1, .id = 1, .payload = bytes_str("x") };
+    struct ring_frame f = {.type = 1, .id = 1, .payload = bytes_str("x")};
     assert_int_equal(ring_write(p.gateway.out[1], &f, 0), HSM_E_CORRUPT);
     pair_close(&p);
 }
@@ -154,10 +154,10 @@ static void two_threads(void **state)
     pthread_t t;
     assert_int_equal(pthread_create(&t, NULL, echo, &p), 0);
     uint64_t sent = 0, got = 0;
-    uint8_t payload[700] = { 0 };
+    uint8_t payload[700] = {0};
     while (got < 20000) {
         while (sent < 20000 && sent - got < 2000) {
-            struct ring_frame f = { .type = 2, .id = sent, .payload = bytes_of(payload, sent % 700) };
+            struct ring_frame f = {.type = 2, .id = sent, .payload = bytes_of(payload, sent % 700)};
             if (ring_write(p.gateway.out[1], &f, 0) != HSM_OK)
                 break;
             sent++;

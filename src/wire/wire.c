@@ -21,21 +21,21 @@ static hsm_err get_list(struct rd *r, size_t max, struct bytes *ret)
 #define GET_list(name, max)   TRY(get_list(&at, max, &m.name));
 #define GET(kind, name, max)  GET_##kind(name, max)
 
-#define PUT_u8(name)          wr_u8(w, m->name);
-#define PUT_u16(name)         wr_u16(w, m->name);
-#define PUT_u32(name)         wr_u32(w, m->name);
-#define PUT_u64(name)         wr_u64(w, m->name);
-#define PUT_id(name)          wr_bytes(w, m->name.b, sizeof m->name.b);
-#define PUT_bytes(name)       wr_lv(w, m->name);
-#define PUT_secret(name)      wr_lv(w, m->name);
-#define PUT_list(name)        wr_lv(w, m->name);
-#define PUT(kind, name, max)  PUT_##kind(name)
+#define PUT_u8(name)         wr_u8(w, m->name);
+#define PUT_u16(name)        wr_u16(w, m->name);
+#define PUT_u32(name)        wr_u32(w, m->name);
+#define PUT_u64(name)        wr_u64(w, m->name);
+#define PUT_id(name)         wr_bytes(w, m->name.b, sizeof m->name.b);
+#define PUT_bytes(name)      wr_lv(w, m->name);
+#define PUT_secret(name)     wr_lv(w, m->name);
+#define PUT_list(name)       wr_lv(w, m->name);
+#define PUT(kind, name, max) PUT_##kind(name)
 
 #define DEFINE(name, FIELDS)                                                                       \
     hsm_err wire_##name##_get(struct rd *r, struct wire_##name *ret)                               \
     {                                                                                              \
         struct rd at = *r;                                                                         \
-        struct wire_##name m = { 0 };                                                              \
+        struct wire_##name m = {0};                                                                \
         FIELDS(GET)                                                                                \
         *r = at;                                                                                   \
         *ret = m;                                                                                  \
@@ -79,7 +79,7 @@ hsm_err wire_list_check(struct bytes list)
 const struct wire_op_info *wire_op_info(unsigned type)
 {
     static const struct wire_op_info infos[] = {
-#define O(op, req, res, name, http) [op] = { name, http },
+#define O(op, req, res, name, http) [op] = {name, http},
         WIRE_OPS(O)
 #undef O
     };

@@ -33,19 +33,36 @@ enum wire_attr {
     ATTR_NBF = 4, /* attr_set only */
     ATTR_EXP = 8, /* attr_set only */
 };
-enum { CRYPTO_HAS_IV = 1, CRYPTO_HAS_AAD = 2, CRYPTO_HAS_TAG = 4 };
-enum wire_role_filter { ROLE_FILTER_NONE, ROLE_FILTER_AT_SCOPE, ROLE_FILTER_PRINCIPAL };
-enum sd_status { SD_NONE, SD_IN_PROGRESS, SD_SUCCESS, SD_FAILED };
-enum pool_state { POOL_NEW, POOL_NOT_ACTIVATED, POOL_ACTIVE };
+enum {
+    CRYPTO_HAS_IV = 1,
+    CRYPTO_HAS_AAD = 2,
+    CRYPTO_HAS_TAG = 4
+};
+enum wire_role_filter {
+    ROLE_FILTER_NONE,
+    ROLE_FILTER_AT_SCOPE,
+    ROLE_FILTER_PRINCIPAL
+};
+enum sd_status {
+    SD_NONE,
+    SD_IN_PROGRESS,
+    SD_SUCCESS,
+    SD_FAILED
+};
+enum pool_state {
+    POOL_NEW,
+    POOL_NOT_ACTIVATED,
+    POOL_ACTIVE
+};
 
-#define WIRE_STRUCT_u8(name)     uint8_t name;
-#define WIRE_STRUCT_u16(name)    uint16_t name;
-#define WIRE_STRUCT_u32(name)    uint32_t name;
-#define WIRE_STRUCT_u64(name)    uint64_t name;
-#define WIRE_STRUCT_id(name)     struct uuid name;
-#define WIRE_STRUCT_bytes(name)  struct bytes name;
-#define WIRE_STRUCT_secret(name) struct bytes name;
-#define WIRE_STRUCT_list(name)   struct bytes name;
+#define WIRE_STRUCT_u8(name)               uint8_t name;
+#define WIRE_STRUCT_u16(name)              uint16_t name;
+#define WIRE_STRUCT_u32(name)              uint32_t name;
+#define WIRE_STRUCT_u64(name)              uint64_t name;
+#define WIRE_STRUCT_id(name)               struct uuid name;
+#define WIRE_STRUCT_bytes(name)            struct bytes name;
+#define WIRE_STRUCT_secret(name)           struct bytes name;
+#define WIRE_STRUCT_list(name)             struct bytes name;
 #define WIRE_STRUCT_FIELD(kind, name, max) WIRE_STRUCT_##kind(name)
 
 /* An empty message still needs a member in C. */
