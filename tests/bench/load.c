@@ -34,7 +34,7 @@ static struct {
     const char *sni;
     char request[262144];
     int request_n;
-} opt = { .connections = 32, .seconds = 3, .expect = 200 };
+} opt = {.connections = 32, .seconds = 3, .expect = 200};
 
 static struct conn conns[CONNECTIONS_MAX];
 static uint32_t *latency;
@@ -100,8 +100,9 @@ static bool readable(struct conn *c)
 static void open_connection(SSL_CTX *ctx, struct conn *c, int ep)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)opt.port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int one = 1;
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
         die("connect");
@@ -112,7 +113,7 @@ static void open_connection(SSL_CTX *ctx, struct conn *c, int ep)
     if (SSL_connect(c->ssl) != 1)
         die("TLS handshake");
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) != 0)
         die("epoll");
 }

@@ -1,6 +1,6 @@
-/* Raw libcrypto speed on one core: bench-raw OPERATION SECONDS -> operations per second of thread CPU
- * time, as one JSON line. Operations: rsa2048-sign, rsa3072-sign, rsa4096-sign, p256-sign, p384-sign,
- * p521-sign, p256k-sign. Context reused, as a fast in-process user would. */
+/* Raw libcrypto speed on one core: bench-raw OPERATION SECONDS -> operations per second of thread
+ * CPU time, as one JSON line. Operations: rsa2048-sign, rsa3072-sign, rsa4096-sign, p256-sign,
+ * p384-sign, p521-sign, p256k-sign. Context reused, as a fast in-process user would. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
@@ -30,10 +30,9 @@ static EVP_PKEY *make_key(const char *op, const EVP_MD **md)
         const char *op, *group;
         unsigned bits;
     } rows[] = {
-        { "rsa2048-sign", NULL, 2048 }, { "rsa3072-sign", NULL, 3072 },
-        { "rsa4096-sign", NULL, 4096 }, { "p256-sign", "P-256", 0 },
-        { "p384-sign", "P-384", 0 },    { "p521-sign", "P-521", 0 },
-        { "p256k-sign", "secp256k1", 0 },
+        {"rsa2048-sign", NULL, 2048},   {"rsa3072-sign", NULL, 3072}, {"rsa4096-sign", NULL, 4096},
+        {"p256-sign", "P-256", 0},      {"p384-sign", "P-384", 0},    {"p521-sign", "P-521", 0},
+        {"p256k-sign", "secp256k1", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(op, rows[i].op) != 0)
@@ -57,7 +56,7 @@ int main(int argc, char **argv)
     }
     double limit = strtod(argv[2], NULL);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    uint8_t digest[64] = { 1 }, sig[1024];
+    uint8_t digest[64] = {1}, sig[1024];
     if (EVP_PKEY_sign_init(ctx) != 1 || EVP_PKEY_CTX_set_signature_md(ctx, md) != 1 ||
         (EVP_PKEY_is_a(key, "RSA") == 1 &&
          EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1))
