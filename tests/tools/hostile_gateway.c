@@ -271,53 +271,102 @@ static size_t random_payload(uint8_t *p, size_t cap)
     return n;
 }
 
-/* A well-formed envelope with noise inside: it reaches the token checker and, with a good token,
- * the handlers. */
-static size_t random_request(struct rig *r, uint8_t *p, size_t cap)
+/* A body that decodes, of one of three operations; everything in it is dice. */
+static unsigned random_body(struct wr *w, struct bytes noise)
+{
+    static const char *const names[] = {"ec", "oct", "late", "none", "", "a/b", "EC"};
+    static const unsigned uses[] = {OP_ENCRYPT, OP_DECRYPT, OP_WRAP, OP_UNWRAP, OP_SIGN, OP_VERIFY};
+    struct bytes name = bytes_str(names[dice_below(7)]);
+    const struct wire_crypto crypto = {.name = name,
+                                       .alg = (uint8_t)dice_below(40),
+                                       .value = noise,
+                                       .digest = bytes_of(noise.p, noise.n % 65),
+                                       .has = (uint8_t)dice(),
+                                       .iv = bytes_of(noise.p, noise.n % 40),
+                                       .aad = noise,
+                                       .tag = bytes_of(noise.p, noise.n % 30)};
+    const struct wire_list list = {
+        .name = name, .max = (uint16_t)dice(), .skip = bytes_of(noise.p, noise.n % 100)};
+    const struct wire_scope scope = {.scope = bytes_of(noise.p, noise.n % 100),
+                                     .filter = (uint8_t)dice_below(5)};
+    switch (dice_below(4)) {
+    case 0:
+        wire_list_put(w, &list);
+        return dice_below(2) == 0 ? OP_KEY_LIST : OP_KEY_VERSIONS;
+    case 1:
+        wire_scope_put(w, &scope);
+        return dice_below(2) == 0 ? OP_ROLE_ASSIGNMENT_LIST : OP_ROLE_DEFINITION_LIST;
+    default:
+        wire_crypto_put(w, &crypto);
+        return uses[dice_below(6)];
+    }
+}
+
+struct noise {
+    unsigned lane, type;
+    size_t n;
+    bool is_admin; /* then an answer is no fault */
+    uint8_t payload[60000];
+};
+
+/* Mostly well-formed envelopes, so that the token checker and the handlers see noise, too. */
+static void random_frame(struct rig *r, struct noise *f)
 {
     static uint8_t noise[2000];
-    size_t n = random_payload(noise, sizeof noise);
-    struct bytes token = dice_below(3) == 0 ? bytes_of(noise, n) : rig_token_of(r, BOB, 3600);
+    struct bytes some = bytes_of(noise, random_payload(noise, sizeof noise));
+    f->lane = dice_below(64) == 0 ? 0 : 1 + dice_below(RIG_LANES);
+    f->is_admin = false;
+    f->type = f->lane == 0 ? WIRE_CTL__BASE + dice_below(22) : dice_below(34);
+    if (f->lane == 0 || dice_below(64) == 0) {
+        f->n = random_payload(f->payload, sizeof f->payload);
+        return;
+    }
+    f->is_admin = dice_below(2) == 0;
+    struct bytes token =
+        dice_below(4) == 0 ? some : rig_token_of(r, f->is_admin ? RIG_ADMIN : BOB, 3600);
     const struct wire_caller c = {.token = token,
-                                  .host = bytes_of(noise, n % 200),
-                                  .client_ip = bytes_of(noise, n % 60),
-                                  .user_agent = bytes_of(noise, n % 500),
-                                  .uri = bytes_of(noise, n),
+                                  .host = bytes_of(noise, some.n % 200),
+                                  .client_ip = bytes_of(noise, some.n % 60),
+                                  .user_agent = bytes_of(noise, some.n % 500),
+                                  .uri = some,
                                   .api_version = bytes_str("7.4")};
-    struct wr w = wr_of(p, cap);
+    struct wr w = wr_of(f->payload, sizeof f->payload);
     wire_caller_put(&w, &c);
-    wr_bytes(&w, noise, dice_below(2) == 0 ? n : n % 5);
-    return wr_ok(&w) == HSM_OK ? w.n : 0;
+    f->type = random_body(&w, some);
+    if (dice_below(64) == 0)
+        wr_bytes(&w, noise, dice_below(4));
+    assert_int_equal(wr_ok(&w), HSM_OK);
+    f->n = w.n;
 }
 
 static void noise_frames(void **state)
 {
     (void)state;
-    static uint8_t payload[60000];
+    static struct noise f;
     unsigned frames = 0, ends = 0, total = rounds(60);
     for (unsigned round = 0; round < total; round++) {
         struct rig *r = serve_store(&world.whole);
         for (unsigned i = 0; i < 200 && r->ended == 0; i++, frames++) {
-            unsigned lane = dice_below(RIG_LANES + 1);
-            unsigned type = lane == 0 ? WIRE_CTL__BASE + dice_below(22) : dice_below(34);
-            size_t n = lane > 0 && dice_below(8) > 0 ? random_request(r, payload, sizeof payload)
-                                                     : random_payload(payload, sizeof payload);
-            const struct ring_frame f = {
-                .type = (uint16_t)type, .id = dice(), .payload = bytes_of(payload, n)};
-            if (ring_write(r->gw.out[lane], &f, 1000) != HSM_OK)
+            random_frame(r, &f);
+            const struct ring_frame out = {
+                .type = (uint16_t)f.type, .id = dice(), .payload = bytes_of(f.payload, f.n)};
+            if (ring_write(r->gw.out[f.lane], &out, 1000) != HSM_OK)
                 break;
             r->answer.there = false;
             rig_settle(r);
-            if (r->answer.there && r->answer.err == HSM_OK && r->answer.body_n > 0)
+            for (unsigned k = 0; k < 50 && !r->answer.there && r->ended == 0 && !IN_THREAD; k++) {
+                usleep(100);
+                rig_settle(r);
+            }
+            if (r->answer.there && r->answer.id == out.id && !f.is_admin && r->answer.err == HSM_OK)
                 fail_msg("seed %llu: noise was answered", (unsigned long long)world.seed);
-        }
-        for (unsigned i = 0; i < 40 && r->ended == 0; i++) {
-            rig_settle(r);
-            usleep(500);
         }
         ends += r->ended != 0;
         if (r->ended >= 1000)
             fail_msg("seed %llu: signal %d", (unsigned long long)world.seed, r->ended - 1000);
+        if (r->ended != 0 && r->ended != EXIT_PROTOCOL + 1 && r->ended != EXIT_INTEGRITY + 1 &&
+            r->ended != EXIT_QUIESCED + 1)
+            fail_msg("seed %llu: ended with %d", (unsigned long long)world.seed, r->ended);
         stop_boundary(r);
     }
     print_message("%u frames, %u of %u boundaries ended\n", frames, ends, total);
