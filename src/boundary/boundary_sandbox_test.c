@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1
@@ -61,10 +62,13 @@ static void spawn(struct rig *r, enum where w, const char *syscall_name)
     (void)fcntl(r->fds.memfd, F_SETFD, 0);
     if (syscall_name != NULL)
         setenv("KEYHOLD_TEST_SYSCALL", syscall_name, 1);
+    /* Opened before: the build directory need not be another user's to enter. */
+    int program = open(BOUNDARY_TEST_PROGRAM, O_PATH | O_CLOEXEC);
     enter(w);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execl(BOUNDARY_TEST_PROGRAM, "keyhold-boundary-test", "--rings", rings, "--seal", seal,
-          "--init", init, (char *)NULL);
+    const char *const argv[] = {
+        "keyhold-boundary-test", "--rings", rings, "--seal", seal, "--init", init, NULL};
+    (void)execveat(program, "", (char *const *)(uintptr_t)argv, environ, AT_EMPTY_PATH);
     _exit(98);
 }
 
@@ -205,9 +209,27 @@ static void works_as_other_user(void **state)
     lives_in(OTHER_USER);
 }
 
+/* Our "/" is bound below the directory; in a chroot it is no mount point and cannot be made private
+ * first, so that the bind could leak. */
+static bool root_can_be_bound(void)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+                  ? 0
+                  : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
 static void works_in_chroot(void **state)
 {
     (void)state;
+    if (!root_can_be_bound()) {
+        print_message("works_in_chroot: / is no mount point here (itself a chroot?)\n");
+        skip();
+    }
     lives_in(IN_CHROOT);
 }
 
@@ -325,7 +347,7 @@ static int make_dir(void **state)
 {
     (void)state;
     char root[250];
-    snprintf(dir, sizeof dir, "%s/boundary-XXXXXX", KEYHOLD_BINARY_DIR);
+    snprintf(dir, sizeof dir, "/tmp/kh-boundary-XXXXXX"); /* another user must get there, too */
     if (mkdtemp(dir) == NULL)
         return -1;
     snprintf(root, sizeof root, "%s/root", dir);
