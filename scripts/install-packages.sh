@@ -31,22 +31,30 @@ esac
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 raft_ok() { dpkg --compare-versions "$(dpkg-query -W -f '${Version}' libraft-dev 2>/dev/null || echo 0)" ge 0.22; }
 
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "this needs root, and there is no sudo: $*" >&2
+        exit 1
+    fi
+}
+
+# The installer of Debian writes this file; a bare root has none, and then clients cannot find localhost.
+if ! getent hosts localhost >/dev/null; then
+    echo "adding localhost to /etc/hosts"
+    printf '127.0.0.1 localhost\n::1 localhost\n' | as_root tee -a /etc/hosts >/dev/null
+fi
+
 missing=
 for p in $wanted; do installed "$p" || missing="$missing $p"; done
 raft_ok || missing="$missing libraft-dev"
 [ -n "$missing" ] || exit 0
 
-root=
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || {
-        echo "these packages are missing and this is not root (no sudo either):$missing" >&2
-        exit 1
-    }
-    root=sudo
-fi
 echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-$root apt-get update -q
+as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
 
 # libraft 0.22 is in Debian 13; Debian 12 has it in backports (its own 0.15 is unsafe). The mirror is
 # the one that this machine uses already.
@@ -57,11 +65,11 @@ if [ "$codename" = bookworm ] && ! raft_ok; then
             awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
         [ -n "$mirror" ] || { echo "no Debian mirror for bookworm found in apt's sources" >&2; exit 1; }
         echo "deb $mirror bookworm-backports main" |
-            $root tee /etc/apt/sources.list.d/keyhold-backports.list >/dev/null
-        $root apt-get update -q
+            as_root tee /etc/apt/sources.list.d/keyhold-backports.list >/dev/null
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     fi
     target="libraft-dev/bookworm-backports libraft0/bookworm-backports"
     missing=$(echo "$missing" | sed 's/ libraft-dev//g')
 fi
 # shellcheck disable=SC2086
-$root apt-get install -y -q --no-install-recommends $missing $target
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing $target
