@@ -601,6 +601,13 @@ static inline void rig_serve(struct rig *r)
         rig_settle(r);
         usleep(r->b == NULL ? 1000 : 0);
     } while (r->b == NULL && r->ended == 0 && r->store->digest_n == 0);
+    if (r->b != NULL || r->ended != 0)
+        return;
+    /* As the gateway does: no request before the other process said that it serves; the lanes are
+     * read by threads of their own. */
+    unsigned asked = r->statuses;
+    rig_send(r, 0, CTL_STATUS, 0, bytes_of(NULL, 0));
+    rig_until(r, &r->statuses, asked);
 }
 
 /* Give the administrator the Crypto User and Crypto Officer roles as well. */

@@ -197,8 +197,12 @@ int main(int argc, char **argv)
     struct ring_fds fds;
     struct boundary_config config = {
         .roots = &roots, .init = &init, .cpu = o.cpu, .cpu_n = o.cpu_n};
-    if (!load_init(o.init, &init) || !load_roots(o.seal, init.info.name, &roots, &config.fresh))
+    if (!load_init(o.init, &init))
         return EXIT_SETUP;
+    if (!load_roots(o.seal, init.info.name, &roots, &config.fresh)) {
+        pool_init_done(&init);
+        return EXIT_SETUP;
+    }
     if (ring_fds_parse(o.rings, &fds) != HSM_OK ||
         ring_attach(&fds, RING_BOUNDARY, &config.rings) != HSM_OK) {
         log_error("the rings cannot be attached");
