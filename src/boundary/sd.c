@@ -137,7 +137,7 @@ static hsm_err item_open(struct item *it, const char *tag, const char *magic)
 }
 
 static hsm_err items_make(struct items *s, const struct roots *r, const char *pool_name,
-                          uint64_t now_s)
+                          uint64_t created_s)
 {
     struct item *header = &s->at[0];
     struct item *owner = &s->at[1];
@@ -153,7 +153,7 @@ static hsm_err items_make(struct items *s, const struct roots *r, const char *po
     /* The digests keep items of different domains from being put together. */
     TRY(item_open(header, SD_TAG_HEADER, "KHSD"));
     wr_bytes(&header->w, r->pool.b, sizeof r->pool.b);
-    wr_u64(&header->w, now_s);
+    wr_u64(&header->w, created_s);
     wr_lv(&header->w, bytes_of(pool_name, strnlen(pool_name, POOL_NAME_MAX)));
     wr_u32(&header->w, ITEMS - 1);
     for (unsigned i = 1; i < ITEMS; i++) {
@@ -266,7 +266,7 @@ static hsm_err list_thumbprints(const struct custodians *c, char *dst, size_t ca
 }
 
 hsm_err sd_download(const struct wire_sd_download *req, const struct roots *roots,
-                    const char *pool_name, uint64_t now_s, struct wr *out, char *thumbprints,
+                    const char *pool_name, uint64_t created_s, struct wr *out, char *thumbprints,
                     size_t thumbprints_cap, const char **why)
 {
     DEFER(custodians_done) struct custodians c = {0};
@@ -274,7 +274,7 @@ hsm_err sd_download(const struct wire_sd_download *req, const struct roots *root
     *why = hsm_err_text(HSM_E_BAD_PARAMETER);
     TRY(custodians_parse(req, &c, why));
     TRY(list_thumbprints(&c, thumbprints, thumbprints_cap));
-    TRY(items_make(&s, roots, pool_name, now_s));
+    TRY(items_make(&s, roots, pool_name, created_s));
     hsm_err err = make_file(&s, &c, out);
     ERR_clear_error();
     return err;

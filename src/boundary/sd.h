@@ -18,7 +18,7 @@
  * new master key; the items are the pool's root secrets. thumbprints: base64url SHA-256 of each
  * certificate, comma separated, for the audit record. */
 HSM_MUST_USE hsm_err sd_download(const struct wire_sd_download *req, const struct roots *roots,
-                                 const char *pool_name, uint64_t now_s, struct wr *out,
+                                 const char *pool_name, uint64_t created_s, struct wr *out,
                                  char *thumbprints, size_t thumbprints_cap, const char **why);
 
 /* Plaintext items of the file, in its order. Binary, big-endian, lengths are u32:

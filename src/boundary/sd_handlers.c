@@ -23,7 +23,7 @@ hsm_err sd_handle_download(struct request *rq)
     const char *why = "";
     TRY(wire_sd_download_decode(rq->body, &m));
     size_t text = wr_lv_open(rq->out); /* WIRE_SD_FILE */
-    hsm_err err = sd_download(&m, &rq->b->roots, pool->name, rq->now_s, rq->out, thumbprints,
+    hsm_err err = sd_download(&m, &rq->b->roots, pool->name, pool->created, rq->out, thumbprints,
                               sizeof thumbprints, &why);
     if (err != HSM_OK)
         return why[0] != '\0' ? request_fail(rq, err, "%s", why) : err;
