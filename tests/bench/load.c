@@ -31,7 +31,7 @@ struct conn {
 static struct {
     int port, connections, expect;
     double seconds;
-    const char *sni;
+    char *sni; /* libssl's macro takes a plain pointer */
     char request[262144];
     int request_n;
 } opt = {.connections = 32, .seconds = 3, .expect = 200};
@@ -125,7 +125,7 @@ static void options(int argc, char **argv)
         if (strcmp(o, "--port") == 0)
             opt.port = (int)strtol(v, NULL, 10);
         else if (strcmp(o, "--sni") == 0)
-            opt.sni = v;
+            opt.sni = argv[i + 1];
         else if (strcmp(o, "--connections") == 0)
             opt.connections = (int)strtol(v, NULL, 10);
         else if (strcmp(o, "--seconds") == 0)
