@@ -71,7 +71,12 @@ class Pool:
         if self.own_home:
             shutil.rmtree(self.home, ignore_errors=True)
 
-    __enter__ = start
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(self, *exc):
         self.stop()

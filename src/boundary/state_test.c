@@ -486,7 +486,7 @@ static void key_index_order(void **state)
     for (struct key *k = key_index_after(&x, bytes_str("")); k != NULL; k = k->next[0], n++) {
         (void)key_canonical(key_display(k), lower);
         assert_true(strcmp(last, lower) < 0);
-        strcpy(last, lower);
+        memcpy(last, lower, sizeof last);
     }
     assert_int_equal(n, 1000);
     assert_ptr_equal(key_index_find(&x, bytes_str("kEy-13")),

@@ -379,7 +379,11 @@ def wait_serving(pool, timeout=40):
 
 def new_pool(name, **kw):
     pool = keyhold.Pool(name=name, **kw)
-    pool.start()
-    for role in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
-        assert pool.assign(role, pool.env["KEYHOLD_ADMIN_OID"]).status_code == 201
+    try:
+        pool.start()
+        for role in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
+            assert pool.assign(role, pool.env["KEYHOLD_ADMIN_OID"]).status_code == 201
+    except BaseException:
+        pool.stop()  # a failed set-up leaves no processes behind
+        raise
     return pool
