@@ -39,6 +39,7 @@ demo: build
 
 unit: packages-test build
 	ctest --preset release -j $(JOBS)
+	@mkdir -p build/test-results && cp $(BUILD)/Testing/Temporary/LastTest.log build/test-results/unit.log
 unit-clang: packages-test
 	@scripts/preset.sh clang -j $(JOBS)
 	ctest --preset clang -j $(JOBS)

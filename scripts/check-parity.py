@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""docs/PARITY.md against the code: every route has its row and the right status, every test that is named exists."""
+"""docs/PARITY.md against the code: every route has its row and the right status, every test that is named exists.
+check-parity.py --ran FOLDER: and each of them ran and passed, by the results that `make test` left there."""
 import itertools
 import pathlib
 import re
 import sys
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPERATIONS = 60
@@ -111,24 +113,52 @@ def check_operations(text, known):
 
 
 def check_promises(text, known):
-    seen = []
-    for ids, _, status, test, _ in rows(text, "Promises", 5):
-        if status not in ("done", "partial", "missing", "n/a"):
-            say(f"promises {ids}: status '{status}'")
-        check_tests(f"promises {ids}", status, test, known)
-        source = None
-        for part in ids.split(", "):
-            m = re.fullmatch(r"(?:(\d{3})-)?(\d\d)(?:…(\d\d))?", part)
-            if m is None or (m[1] or source) is None:
-                say(f"promises: '{part}' is no row id")
-                continue
-            source = m[1] or source
-            seen += [f"{source}-{i:02}" for i in range(int(m[2]), int(m[3] or m[2]) + 1)]
+    table = rows(text, "Promises", 5)
     every = [f"{s}-{i:02}" for s, n in PROMISES.items() for i in range(1, n + 1)]
-    for i in sorted(set(every) - set(seen)):
-        say(f"promise {i} has no row")
-    for i in sorted({i for i in seen if seen.count(i) > 1} | (set(seen) - set(every))):
-        say(f"promise {i} is in several rows or does not exist")
+    if [r[0] for r in table] != every:
+        say(f"the promises are not the {len(every)} rows 000-01 to 003-55 in their order")
+    for number, promise, status, test, remark in table:
+        where = f"promise {number}"
+        if status not in ("done", "partial", "missing", "n/a"):
+            say(f"{where}: status '{status}'")
+        if not promise:
+            say(f"{where}: says nothing")
+        if status == "partial" and not remark:
+            say(f"{where}: partial, but the gap is not named")
+        check_tests(where, status, test, known)
+
+
+def passed_tests(folder):
+    """{(file stem, function)} that ran and passed, {…} that failed, from the results that the layers of
+    `make test` leave: pytest's XML and ctest's log with cmocka's lines."""
+    passed, failed = set(), set()
+    for path in folder.glob("*.xml"):
+        for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+            key = case.get("classname", "").split(".")[-1], case.get("name", "").split("[")[0]
+            bad_case = case.find("failure") is not None or case.find("error") is not None
+            if bad_case:
+                failed.add(key)
+            elif case.find("skipped") is None:
+                passed.add(key)
+    for path in folder.glob("*.log"):
+        stem = ""
+        for line in path.read_text(errors="replace").splitlines():
+            if m := re.match(r"\d+/\d+ Testing: \S+/(\S+)$", line):
+                stem = m[1]
+            elif m := re.match(r"\[\s+(OK|FAILED)\s+\] (?:\S+: )?(\w+)$", line):
+                (passed if m[1] == "OK" else failed).add((stem, m[2]))
+    return passed, failed
+
+
+def check_ran(text, folder):
+    """Every test named on the page ran in this run of `make test`, and passed."""
+    passed, failed = passed_tests(folder)
+    for test in sorted(set(re.findall(r"`(\w+)::(\w+)`", text))):
+        if test in failed:
+            say(f"{test[0]}::{test[1]} failed")
+        elif test not in passed:
+            say(f"{test[0]}::{test[1]} did not run")
+    return len(passed)
 
 
 def main():
@@ -139,8 +169,11 @@ def main():
     for file, name in re.findall(r"`(\w+)::(\w+)`", text):
         if name not in known.get(file, ()):
             say(f"test {file}::{name} does not exist")
+    ran = ""
+    if len(sys.argv) == 3 and sys.argv[1] == "--ran":
+        ran = f", {check_ran(text, pathlib.Path(sys.argv[2]))} tests ran"
     print("\n".join(dict.fromkeys(bad)) if bad else f"parity ok: {n} routes, {OPERATIONS} operations, "
-          f"{sum(PROMISES.values())} promises")
+          f"{sum(PROMISES.values())} promises{ran}")
     return 1 if bad else 0
 
 
