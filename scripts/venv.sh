@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
-# Python environments of the end-to-end tests: the newest Azure CLI and the newest Azure SDK packages,
-# each in its own (their pins differ). Made once; remove build/venv* for newer ones.
+# Python environments of the end-to-end tests: the newest Azure SDK packages, the newest Azure CLI, and the
+# tools of the API and property tests, each in its own (their pins differ, and plug-ins of the last would
+# load with every test). Made once; a changed list below adds what is missing; remove build/venv* for newer
+# versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# The marker holds what the environment was made for, so that a changed list is noticed.
 make_one() {
-    local dir=$1
+    local dir=$1 wanted
     shift
-    [ -e "$dir/.complete" ] && return 0
-    rm -rf "$dir"
-    python3 -m venv "$dir"
+    wanted="$(python3 --version) $*"
+    [ "$(cat "$dir/.complete" 2>/dev/null)" = "$wanted" ] && return 0
+    # An interpreter of another version, or none, is replaced; packages only come on top.
+    [ "$("$dir/bin/python" --version 2>/dev/null)" = "$(python3 --version)" ] || rm -rf "$dir"
+    [ -e "$dir/bin/pip" ] || python3 -m venv "$dir"
+    rm -f "$dir/.complete"
     "$dir/bin/pip" install --quiet --disable-pip-version-check "$@"
-    touch "$dir/.complete"
+    printf '%s\n' "$wanted" >"$dir/.complete"
 }
 make_one build/venv pytest pytest-timeout requests cryptography azure-identity azure-keyvault-keys \
-    azure-keyvault-administration azure-keyvault-securitydomain
+    azure-keyvault-administration azure-keyvault-securitydomain \
+    jsonschema pyyaml
+make_one build/venv-property pytest pytest-timeout requests cryptography hypothesis jsonschema pyyaml schemathesis
 make_one build/venv-az azure-cli
 build/venv-az/bin/az version --output tsv --query '"azure-cli"' 2>/dev/null | sed 's/^/azure-cli /'
