@@ -63,6 +63,7 @@ fuzz: packages-test
 venv: packages-test
 	@scripts/venv.sh
 e2e: packages-test build venv
+	@cmake --build --preset release --target test-clock -j $(JOBS) >/dev/null
 	@scripts/e2e.sh
 
 test:

@@ -1,11 +1,13 @@
 """A running pool for tests: real processes in a temporary home, a free port, ended by pid."""
 import contextlib
+import datetime
 import json
 import os
 import pathlib
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -24,16 +26,48 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Pool:
-    """One installation. Use as a context manager, or start()/stop()."""
+CLOCKED = BIN.parent / "tests/clock"
 
-    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None):
+
+class Clock:
+    """The wall clock of one installation, which runs the programs of the target test-clock. Moving it makes the
+    tokens of the past useless, so they are forgotten."""
+
+    def __init__(self, pool):
+        if not (CLOCKED / "keyhold").exists():
+            raise AssertionError(f"{CLOCKED} is missing: cmake --build --preset release --target test-clock")
+        self.file = pathlib.Path(f"{pool.home}.clock")
+        self.pool = pool
+        self.ahead_ms = 0
+        self.file.write_bytes(bytes(8))
+
+    def now(self):
+        return time.time() + self.ahead_ms / 1000
+
+    def advance(self, **delta):
+        """As datetime.timedelta(): days=7, hours=-1, ..."""
+        self.set(self.ahead_ms + round(datetime.timedelta(**delta) / datetime.timedelta(milliseconds=1)))
+
+    def set(self, ahead_ms):
+        self.ahead_ms = ahead_ms
+        self.pool.forget_tokens()
+        with open(self.file, "r+b", buffering=0) as f:
+            f.write(struct.pack("=q", ahead_ms))
+
+
+class Pool:
+    """One installation. Use as a context manager, or start()/stop(). options: of its first `up`. clocked: tests
+    move its clock."""
+
+    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False):
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kh-"))
         self.port = port or free_port()
         self.name = name
-        self.bindir = pathlib.Path(bindir)
+        self.clock = Clock(self) if clocked else None
+        self.bindir = pathlib.Path(CLOCKED if clocked else bindir)
         self.cpus = cpus
+        self.options = list(options)
         self._env = None
         self._tokens = {}
         self.session = requests.Session()
@@ -42,6 +76,8 @@ class Pool:
     # ---- processes
     def cli(self, *args, check=True, env=None, timeout=120):
         run_env = {k: v for k, v in os.environ.items() if not k.startswith(("KEYHOLD_", "AZURE_"))}
+        if self.clock:
+            run_env["KEYHOLD_TEST_CLOCK"] = str(self.clock.file)
         run_env.update(env or {})
         r = subprocess.run([str(self.bindir / "keyhold"), "--home", str(self.home), *map(str, args)],
                            capture_output=True, text=True, timeout=timeout, env=run_env)
@@ -52,6 +88,8 @@ class Pool:
 
     def up(self):
         extra = ["--cpus", self.cpus] if self.cpus else []
+        if not (self.home / "partition-0/seal").exists():
+            extra += self.options
         return self.cli("up", "--port", self.port, "--name", self.name, *extra)
 
     def down(self):
@@ -70,6 +108,8 @@ class Pool:
                 os.kill(pid, 9)
         if self.own_home:
             shutil.rmtree(self.home, ignore_errors=True)
+        if self.clock:
+            self.clock.file.unlink(missing_ok=True)
 
     def __enter__(self):
         try:
@@ -168,6 +208,9 @@ class Pool:
             assert r.status_code == 200, r.text
             self._tokens[key] = r.json()["access_token"]
         return self._tokens[key]
+
+    def forget_tokens(self):
+        self._tokens.clear()
 
     def guest_token(self):
         return self.token(self.env["KEYHOLD_GUEST_CLIENT_ID"], self.env["KEYHOLD_GUEST_CLIENT_SECRET"])

@@ -3,13 +3,6 @@
 #include <stdio.h>
 #include <time.h>
 
-uint64_t clock_now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 uint64_t clock_mono_us(void)
 {
     struct timespec t;

@@ -13,7 +13,7 @@
 #define ON_DEMAND_GAP_MS 5000u
 #define FAILED_GRACE_MS  1000u
 #define BACKOFF_MAX_MS   30000u
-#define CLOCK_BACK_MS    10000u
+#define CLOCK_JUMP_MS    10000u
 /* Older keys are not believed: an issuer that withdrew a key must be heard, even if the gateway
  * keeps us from asking. Long enough for an issuer to be away for a day. */
 #define KEYS_MAX_AGE_MS 86400000u
@@ -422,10 +422,19 @@ static void forget_times(struct auth *a, uint64_t now_ms)
     pthread_rwlock_unlock(&a->lock);
 }
 
+/* The wall clock was set: nobody has waited that long, and nobody has to. */
+static void clock_jumped(struct auth *a, uint64_t now_ms)
+{
+    if (now_ms < a->now_ms)
+        forget_times(a, now_ms);
+    for (unsigned i = 0; i < a->conf.issuer_n; i++)
+        jwks_client_wait_anew(a->issuer[i].client, now_ms);
+}
+
 void auth_tick(struct auth *a, uint64_t now_ms)
 {
-    if (now_ms + CLOCK_BACK_MS < a->now_ms)
-        forget_times(a, now_ms);
+    if (now_ms + CLOCK_JUMP_MS < a->now_ms || now_ms > a->now_ms + CLOCK_JUMP_MS)
+        clock_jumped(a, now_ms);
     a->now_ms = now_ms;
     for (unsigned at = 0; at < a->conf.issuer_n; at++) {
         struct issuer *i = &a->issuer[at];

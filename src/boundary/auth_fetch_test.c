@@ -1,5 +1,5 @@
 /* Fetching an issuer's keys: the TLS peer, the HTTP answer in all its forms, time-outs and retries,
- * and what a token check says meanwhile. Time is virtual except for certificate validity. */
+ * and what a token check says meanwhile. Time is virtual. */
 #include "boundary/auth_testing.h"
 
 #include "boundary/jwks_client.h"
@@ -41,13 +41,13 @@ static int setup(void **state)
     e.ca_key = make_ec();
     e.leaf_key = make_ec();
     e.other_ca_key = make_ec();
-    e.ca = make_cert(e.ca_key, "test root", NULL, NULL, NULL, 86400);
+    e.ca = make_cert(e.ca_key, "test root", NULL, NULL, NULL, 30 * 86400);
     e.other_ca = make_cert(e.other_ca_key, "test root", NULL, NULL, NULL, 86400);
     e.roots = pem_of(e.ca);
     char jwk[1200];
     jwk_text(jwk, sizeof jwk, e.rsa, "k1", "");
     snprintf(e.jwks, sizeof e.jwks, "{\"keys\":[%s]}", jwk);
-    use_leaf(&e, "DNS:localhost,IP:127.0.0.1", e.ca, e.ca_key, 86400);
+    use_leaf(&e, "DNS:localhost,IP:127.0.0.1", e.ca, e.ca_key, 3 * 86400);
     serve(&e.net, e.jwks);
     restart(&e, "localhost");
     *state = &e;
@@ -412,6 +412,42 @@ static void unknown_kid(void **state)
     assert_err(check(e, "k2"), HSM_OK);
 }
 
+/* The server's certificate is judged at the time that the caller gives. */
+static void certificate_ends(void **state)
+{
+    struct env *e = *state;
+    step(e, 3 * 86400000u - 1000);
+    assert_err(check_anew(e, "k1"), HSM_OK);
+    unsigned changed = e->net.changed;
+    step(e, 601000);
+    assert_int_equal(e->net.changed, changed + 1);
+    assert_err(check_anew(e, "k1"), HSM_OK); /* with the keys there are */
+    step(e, 86400000);
+    assert_err(check_anew(e, "k1"), HSM_E_UNAVAILABLE);
+}
+
+/* A fetch under way neither fails because of a clock that was set, nor waits by the old one. */
+static void clock_set_meanwhile(void **state)
+{
+    struct env *e = *state;
+    static const int64_t jump[] = {86400000, -86400000};
+    for (unsigned i = 0; i < 2; i++) {
+        restart(e, "localhost");
+        e->net.mode = SERVER_SILENT;
+        step(e, 0);
+        e->now_ms += (uint64_t)jump[i];
+        for (unsigned k = 0; k < 19; k++)
+            step(e, 250);
+        assert_int_equal(e->net.changed, 0);
+        step(e, 250);
+        step(e, 250);
+        assert_int_equal(e->net.changed, 1);
+        e->net.mode = SERVER_NORMAL;
+        step(e, 1000);
+        assert_err(check_anew(e, "k1"), HSM_OK);
+    }
+}
+
 static void clock_set_back(void **state)
 {
     struct env *e = *state;
@@ -479,10 +515,12 @@ static void two_issuers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(first_fetch),    T(stray_events),  T(by_address),      T(byte_by_byte),
-        T(wrong_peers),    T(answers_taken), T(answers_refused), T(slow_server),
-        T(backs_off),      T(old_keys_stay), T(old_keys_end),    T(unknown_kid),
-        T(clock_set_back), T(bad_roots),     T(two_issuers),     cmocka_unit_test(http_pieces),
+        T(first_fetch),     T(stray_events),        T(by_address),
+        T(byte_by_byte),    T(wrong_peers),         T(answers_taken),
+        T(answers_refused), T(slow_server),         T(backs_off),
+        T(old_keys_stay),   T(old_keys_end),        T(unknown_kid),
+        T(clock_set_back),  T(clock_set_meanwhile), T(certificate_ends),
+        T(bad_roots),       T(two_issuers),         cmocka_unit_test(http_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,9 @@ static inline void add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
+/* Certificates are made at this time. */
+static time_t cert_now_s = NOW_S;
+
 /* Self-signed authority when ca is NULL. */
 static inline X509 *make_cert(EVP_PKEY *key, const char *cn, const char *san, X509 *ca,
                               EVP_PKEY *ca_key, long not_after_s)
@@ -157,8 +160,8 @@ static inline X509 *make_cert(EVP_PKEY *key, const char *cn, const char *san, X5
     X509 *x = X509_new();
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
-    X509_gmtime_adj(X509_getm_notBefore(x), -86400 * 2);
-    X509_gmtime_adj(X509_getm_notAfter(x), not_after_s);
+    X509_time_adj_ex(X509_getm_notBefore(x), -2, 0, &cert_now_s);
+    X509_time_adj_ex(X509_getm_notAfter(x), 0, not_after_s, &cert_now_s);
     X509_set_pubkey(x, key);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
                                (const unsigned char *)cn, -1, -1, 0);

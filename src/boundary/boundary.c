@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include "base/clock.h"
 #include "base/log.h"
-#include "boundary/test_hooks.h"
 
 #define CACHE_MIN ((size_t)512 * 1024)
 
@@ -29,11 +27,6 @@ static void exit_process(struct boundary *b, int code, const char *text)
     (void)b;
     log_write(code == EXIT_QUIESCED ? LOG_INFO_L : LOG_ERROR_L, "%s (exit %d)", text, code);
     _exit(code);
-}
-
-uint64_t boundary_now_ms(const struct boundary *b)
-{
-    return clock_now_ms() + b->now_shift_s * 1000;
 }
 
 static void signal_event(int fd)
@@ -106,7 +99,6 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
     b->init = *c->init;
     b->rings = c->rings;
     b->on_end = exit_process;
-    b->now_shift_s = test_clock_shift();
     atomic_store(&b->phase, (unsigned)PHASE_HELLO);
     place_lanes(b, c);
     b->control_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -58,7 +58,6 @@ struct boundary {
     _Atomic(struct auth *) auth; /* set once, when the pool record is known */
     atomic_uint phase;           /* enum phase */
     struct state_claim claim;    /* while loading */
-    uint64_t now_shift_s;        /* tests move the clock */
 
     struct worker control;
     struct worker lane[RING_LANES_MAX + 1]; /* 1.. */
@@ -83,7 +82,8 @@ struct boundary {
     uint64_t quiesce_id;
     uint64_t marked_seq;
     struct audit_position mark_next; /* to be sealed at the next turn */
-    bool genesis_pending;
+    bool genesis_pending, purge_pending;
+    uint64_t purge_at_s, purge_index; /* earliest date of the state of that index */
     bool tick_soon;
 
     atomic_bool stop;
@@ -126,7 +126,6 @@ static inline enum phase boundary_phase(struct boundary *b)
 {
     return (enum phase)atomic_load(&b->phase);
 }
-uint64_t boundary_now_ms(const struct boundary *b);
 
 /* ---- lanes.c ---- */
 void boundary_wake_control(struct boundary *b);

@@ -534,17 +534,17 @@ static void retention_ends(void **state)
     }
     uint64_t had = r->b->state->deleted.n;
     assert_true(had >= 3);
-    r->b->now_shift_s = 6 * 86400;
+    rig_clock_ahead_s = 6 * 86400;
     r->b->next_purge_us = 0;
     rig_settle(r);
     assert_int_equal(r->b->state->deleted.n, had);
-    r->b->now_shift_s = 8 * 86400;
+    rig_clock_ahead_s = 8 * 86400;
     for (unsigned i = 0; i < 2 * had; i++) {
         r->b->next_purge_us = 0;
         rig_settle(r);
     }
     assert_int_equal(r->b->state->deleted.n, 0);
-    r->b->now_shift_s = 0;
+    rig_clock_ahead_s = 0;
 }
 
 /* The issuer is silent: the request waits, then gets its answer once there are keys. */

@@ -10,7 +10,7 @@
 #define SECOND_US  1000000u
 #define QUIESCE_US (2u * SECOND_US)
 #define MARK_US    (60u * SECOND_US)
-#define PURGE_US   (10u * SECOND_US)
+#define PURGE_US   SECOND_US
 #define GENESIS_US SECOND_US
 
 bool control_send(struct boundary *b, unsigned type, uint64_t id, struct bytes payload)
@@ -206,9 +206,7 @@ static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
     if (j == NULL)
         return;
     if (j->kind != JOB_REQUEST) {
-        if (j->kind == JOB_GENESIS)
-            b->genesis_pending = false;
-        job_end(j);
+        own_end(b, j, accepted);
     } else if (accepted) {
         job_finish(&b->control, j, HSM_OK, false);
     } else if (++j->attempts >= JOB_ATTEMPTS_MAX) {
@@ -282,9 +280,7 @@ bool control_txn_failed(struct boundary *b, const struct ring_frame *f)
                    false);
         return true;
     }
-    if (j->kind == JOB_GENESIS)
-        b->genesis_pending = false;
-    job_end(j);
+    own_end(b, j, false);
     return true;
 }
 
@@ -382,7 +378,7 @@ void control_tick(struct boundary *b, uint64_t now)
         return;
     struct auth *auth = atomic_load(&b->auth);
     if (auth != NULL)
-        auth_tick(auth, boundary_now_ms(b));
+        auth_tick(auth, clock_now_ms());
     if (due(&b->next_checkpoint_us, now, SECOND_US)) {
         audit_checkpoint(b->audit, "interval", false);
         ring_flush(b->rings.audit);
@@ -394,7 +390,7 @@ void control_tick(struct boundary *b, uint64_t now)
     }
     if (due(&b->next_mark_us, now, MARK_US))
         own_audit_mark_settled(b);
-    if (due(&b->next_purge_us, now, PURGE_US))
+    if (!b->purge_pending && due(&b->next_purge_us, now, PURGE_US))
         own_purge(b);
 }
 

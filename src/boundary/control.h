@@ -25,8 +25,10 @@ void own_audit_mark(struct boundary *b);
 /* The same with the position at the call before: those lines are in the file by now. A mark ahead
  * of the file would look like lines removed if everything were killed at that moment. */
 void own_audit_mark_settled(struct boundary *b);
-/* Propose the purge of one key whose retention is over, if there is one. */
+/* Propose the purge of one key whose retention is over by the wall clock, if there is one. */
 void own_purge(struct boundary *b);
+/* An own transaction was committed or given up; frees j. */
+void own_end(struct boundary *b, struct job *j, bool committed);
 /* Make the token verifier once the pool record is there. false: the boundary ended. */
 bool own_start_auth(struct boundary *b);
 

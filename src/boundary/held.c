@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "boundary/commands.h"
+#include "boundary/control.h"
 
 #define PARK_US 6000000u
 #define PEND_US 30000000u
@@ -206,9 +207,7 @@ void held_expire(struct boundary *b, uint64_t mono_us)
             j->rq.detail[0] = '\0';
             job_finish(&b->control, j, HSM_E_UNAVAILABLE, false);
         } else {
-            if (j->kind == JOB_GENESIS)
-                b->genesis_pending = false;
-            job_end(j);
+            own_end(b, j, false);
         }
     }
     worker_flush(&b->control);

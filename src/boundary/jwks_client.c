@@ -183,7 +183,7 @@ static bool set_peer(SSL *ssl, const char *host)
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-static bool open_tls(struct jwks_client *c)
+static bool open_tls(struct jwks_client *c, uint64_t now_ms)
 {
     SSL *ssl = SSL_new(c->ctx);
     BIO *in = BIO_new(BIO_s_mem());
@@ -199,6 +199,7 @@ static bool open_tls(struct jwks_client *c)
     BIO_set_mem_eof_return(out, -1);
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
+    X509_VERIFY_PARAM_set_time(SSL_get0_param(ssl), (time_t)(now_ms / 1000));
     c->ssl = ssl;
     c->in = in;
     c->out = out;
@@ -309,7 +310,7 @@ void jwks_client_start(struct jwks_client *c, uint32_t conn, uint64_t now_ms)
     c->received = 0;
     c->is_up = false;
     jwks_http_init(&c->http, c->body, sizeof c->body);
-    if (!open_tls(c)) {
+    if (!open_tls(c, now_ms)) {
         ERR_clear_error();
         c->state = JWKS_FAILED;
         c->why = "no memory for a TLS connection";
@@ -347,6 +348,11 @@ void jwks_client_tick(struct jwks_client *c, uint64_t now_ms)
 {
     if (now_ms >= c->deadline_ms)
         finish(c, JWKS_FAILED, "no answer in time");
+}
+
+void jwks_client_wait_anew(struct jwks_client *c, uint64_t now_ms)
+{
+    c->deadline_ms = now_ms + JWKS_CLIENT_TIMEOUT_MS;
 }
 
 void jwks_client_reset(struct jwks_client *c)

@@ -26,13 +26,16 @@ HSM_MUST_USE hsm_err jwks_client_new(const struct auth_issuer *issuer,
 void jwks_client_free(struct jwks_client *c);
 
 /* Open connection conn (a number the caller never used before) and send. Ends what was under way.
- * The state afterwards is JWKS_BUSY or JWKS_FAILED. */
+ * The server's certificate must be valid at now_ms. The state afterwards is JWKS_BUSY or
+ * JWKS_FAILED. */
 void jwks_client_start(struct jwks_client *c, uint32_t conn, uint64_t now_ms);
 /* Bytes for, or the end of, the connection given to start. */
 void jwks_client_data(struct jwks_client *c, struct bytes b);
 void jwks_client_closed(struct jwks_client *c);
 /* Gives up after JWKS_CLIENT_TIMEOUT_MS. */
 void jwks_client_tick(struct jwks_client *c, uint64_t now_ms);
+/* The clock was set: what is under way gets its whole time again, by the new reckoning. */
+void jwks_client_wait_anew(struct jwks_client *c, uint64_t now_ms);
 /* Back to JWKS_IDLE: the result was taken. */
 void jwks_client_reset(struct jwks_client *c);
 

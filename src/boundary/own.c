@@ -1,6 +1,7 @@
 /* Transactions of the boundary itself, and what follows from the pool record. Control thread. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "boundary/control.h"
 #include "boundary/keys.h"
@@ -58,7 +59,7 @@ static bool listed_before(const struct pool_init *init, unsigned at)
 static hsm_err genesis_ops(struct boundary *b, struct txn *t)
 {
     struct wr body = wr_of(b->control.record_buf, WORKER_RECORD_MAX);
-    b->init.info.created = boundary_now_ms(b) / 1000;
+    b->init.info.created = clock_now_ms() / 1000;
     pool_info_encode(&b->init.info, &body);
     TRY(wr_ok(&body));
     TRY(txn_add(t, b->state, b->control.sc, REC_POOL, bytes_of(NULL, 0), wr_view(&body),
@@ -114,23 +115,45 @@ void own_audit_mark_settled(struct boundary *b)
 
 /* ---- end of retention ---- */
 
-static const struct key *first_due(const struct state *s, uint64_t now_s)
+static const struct key *first_to_go(const struct state *s)
 {
-    for (const struct key *k = s->deleted.head[0]; k != NULL; k = k->next[0])
-        if (k->purge_date <= now_s)
-            return k;
-    return NULL;
+    const struct key *first = s->deleted.head[0];
+    for (const struct key *k = first; k != NULL; k = k->next[0])
+        if (k->purge_date < first->purge_date)
+            first = k;
+    return first;
 }
 
+/* The list is walked once for each state; the clock, which may be set, is asked every time. */
 void own_purge(struct boundary *b)
 {
+    uint64_t now_s = clock_now_ms() / 1000;
+    if (b->purge_index == b->state->index && now_s < b->purge_at_s)
+        return;
     struct txn *t = begin(b);
     state_lock_shared(b->state);
-    const struct key *k = first_due(b->state, boundary_now_ms(b) / 1000);
-    hsm_err err = k == NULL ? HSM_OK : keys_txn_purge(t, b->state, b->control.sc, k);
+    const struct key *k = first_to_go(b->state);
+    b->purge_index = b->state->index;
+    b->purge_at_s = k == NULL ? UINT64_MAX : k->purge_date;
+    bool is_due = k != NULL && k->purge_date <= now_s;
+    hsm_err err = is_due ? keys_txn_purge(t, b->state, b->control.sc, k) : HSM_OK;
     state_unlock(b->state);
-    if (k != NULL && err == HSM_OK && send_own(b, JOB_PURGE))
-        b->next_purge_us = 0; /* look for the next one soon */
+    if (is_due && err == HSM_OK)
+        b->purge_pending = send_own(b, JOB_PURGE);
+}
+
+#define PURGE_AGAIN_US 10000000u
+
+void own_end(struct boundary *b, struct job *j, bool committed)
+{
+    if (j->kind == JOB_GENESIS)
+        b->genesis_pending = false;
+    if (j->kind == JOB_PURGE) {
+        b->purge_pending = false;
+        b->next_purge_us = committed ? 0 : clock_mono_us() + PURGE_AGAIN_US;
+        b->tick_soon = b->tick_soon || committed; /* for the next one */
+    }
+    job_end(j);
 }
 
 /* ---- token verifier ---- */

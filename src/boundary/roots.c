@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include "base/clock.h"
 
 #define BACKUP_LEN   64u
 #define CERT_DAYS    9131 /* 25 years */
@@ -120,9 +121,11 @@ static bool cert_name(X509 *cert, const char *name)
 static hsm_err owner_cert(EVP_PKEY *key, const char *name, X509 **ret)
 {
     DEFER(x509_done) X509 *cert = X509_new();
+    time_t now = (time_t)(clock_now_ms() / 1000);
     bool ok = cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && cert_serial(cert) &&
-              cert_name(cert, name) && X509_gmtime_adj(X509_getm_notBefore(cert), 0) != NULL &&
-              X509_time_adj_ex(X509_getm_notAfter(cert), CERT_DAYS, 0, NULL) != NULL &&
+              cert_name(cert, name) &&
+              X509_time_adj_ex(X509_getm_notBefore(cert), 0, 0, &now) != NULL &&
+              X509_time_adj_ex(X509_getm_notAfter(cert), CERT_DAYS, 0, &now) != NULL &&
               X509_set_pubkey(cert, key) == 1 &&
               cert_extension(cert, NID_basic_constraints, "critical,CA:TRUE") &&
               cert_extension(cert, NID_key_usage, "critical,keyCertSign,digitalSignature") &&

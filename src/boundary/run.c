@@ -82,7 +82,7 @@ static void reset(struct worker *w, struct job *j)
     j->w = w;
     j->rq.detail[0] = '\0';
     j->rq.audit_note[0] = '\0';
-    j->rq.now_s = boundary_now_ms(w->b) / 1000;
+    j->rq.now_s = clock_now_ms() / 1000;
     j->rq.out = &w->out_wr;
     j->rq.txn = &w->txn;
     if (j->rq.who != NULL)
@@ -104,10 +104,9 @@ static hsm_err authenticate(struct job *j, bool *ret_challenge)
     *ret_challenge = false;
     if (auth == NULL)
         return request_fail(rq, HSM_E_UNAVAILABLE, "The HSM is starting; retry later.");
-    hsm_err err = rq->caller.token.n == 0
-                      ? HSM_E_TOKEN_MISSING
-                      : auth_check(auth, rq->caller.token, boundary_now_ms(rq->b), &rq->who,
-                                   rq->detail, sizeof rq->detail);
+    hsm_err err = rq->caller.token.n == 0 ? HSM_E_TOKEN_MISSING
+                                          : auth_check(auth, rq->caller.token, clock_now_ms(),
+                                                       &rq->who, rq->detail, sizeof rq->detail);
     *ret_challenge = err != HSM_OK && hsm_err_http(err) == 401;
     return err;
 }

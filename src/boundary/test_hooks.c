@@ -106,10 +106,4 @@ void test_forbidden_call(void)
             calls[i].run();
 }
 
-uint64_t test_clock_shift(void)
-{
-    long s = number_in("KEYHOLD_TEST_CLOCK_SHIFT");
-    return s > 0 ? (uint64_t)s : 0;
-}
-
 #endif

@@ -11,8 +11,6 @@ int test_keylog_fd(void);
 void test_keylog(struct bytes secret_private);
 /* KEYHOLD_TEST_SYSCALL: try a forbidden system call after the sandbox closed. */
 void test_forbidden_call(void);
-/* KEYHOLD_TEST_CLOCK_SHIFT: seconds by which the clock is ahead. */
-uint64_t test_clock_shift(void);
 #else
 static inline int test_keylog_fd(void)
 {
@@ -24,10 +22,6 @@ static inline void test_keylog(struct bytes secret_private)
 }
 static inline void test_forbidden_call(void)
 {
-}
-static inline uint64_t test_clock_shift(void)
-{
-    return 0;
 }
 #endif
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "cli/pool.h"
 #include "codec/base64url.h"
@@ -192,6 +193,7 @@ int cmd_sd_download(struct cli *c)
 static X509 *self_signed(EVP_PKEY *key, unsigned i)
 {
     X509 *x = X509_new();
+    time_t now = (time_t)(clock_now_ms() / 1000);
     char cn[64];
     (void)snprintf(cn, sizeof cn, "Keyhold development custodian %u", i);
     if (x == NULL)
@@ -199,8 +201,8 @@ static X509 *self_signed(EVP_PKEY *key, unsigned i)
     X509_NAME *name = X509_get_subject_name(x);
     bool ok = X509_set_version(x, X509_VERSION_3) == 1 &&
               ASN1_INTEGER_set(X509_get_serialNumber(x), (long)i) == 1 &&
-              X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL &&
-              X509_gmtime_adj(X509_getm_notAfter(x), 3650L * 86400) != NULL &&
+              X509_time_adj_ex(X509_getm_notBefore(x), 0, 0, &now) != NULL &&
+              X509_time_adj_ex(X509_getm_notAfter(x), 3650, 0, &now) != NULL &&
               X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, -1,
                                          -1, 0) == 1 &&
               X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 &&
