@@ -2,6 +2,8 @@
 
 #include "boundary/control.h"
 #include "boundary/keys.h"
+#include "boundary/rng.h"
+#include "boundary/settings.h"
 
 /* A body that does not decode was not made by our gateway. */
 #define O(op, req, res, name, http)                                                                \
@@ -63,6 +65,10 @@ static const struct command table[256] = {
     REQUEST(OP_SD_DOWNLOAD, false, SD_DOWNLOAD, SCOPED_ROOT, sd_handle_download),
     REQUEST(OP_SD_DOWNLOAD_STATUS, false, SD_DOWNLOAD_READ, SCOPED_ROOT, sd_handle_status),
     REQUEST(OP_SD_UPLOAD_STATUS, false, SD_UPLOAD_READ, SCOPED_ROOT, sd_handle_status),
+    REQUEST(OP_RNG, true, RNG, SCOPED_ROOT, rng_handle_bytes),
+    REQUEST(OP_SETTING_LIST, true, SETTINGS_READ, SCOPED_ROOT, settings_handle_list),
+    REQUEST(OP_SETTING_GET, true, SETTINGS_READ, SCOPED_ROOT, settings_handle_get),
+    REQUEST(OP_SETTING_UPDATE, true, SETTINGS_WRITE, SCOPED_ROOT, settings_handle_update),
     REQUEST(OP_UNIMPLEMENTED, false, KEYS_READ, SCOPED_NONE, NULL),
     REQUEST(OP_REFUSED, false, KEYS_READ, SCOPED_NONE, NULL),
 

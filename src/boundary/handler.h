@@ -46,6 +46,7 @@ enum record_kind {
     REC_ROLE_DEFINITION = 4, /* name: guid text */
     REC_ROLE_ASSIGNMENT = 5, /* name: guid text */
     REC_AUDIT_MARK = 6,      /* singleton */
+    REC_SETTING = 7,         /* name: that of the setting */
 };
 /* Put or remove a record; the revision it was computed from is looked up now (state lock held).
  * plain is sealed at once; secret parts do not outlive the call. */

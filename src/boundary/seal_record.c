@@ -313,7 +313,7 @@ static hsm_err clear_split(struct bytes clear, struct opened_record *ret)
     uint8_t kind;
     TRY(rd_u8(&r, &kind));
     TRY(rd_lv(&r, RECORD_NAME_MAX, &ret->name));
-    if (kind < REC_POOL || kind > REC_AUDIT_MARK)
+    if (kind < REC_POOL || kind > REC_SETTING)
         return HSM_E_MALFORMED;
     ret->kind = (enum record_kind)kind;
     ret->body = bytes_of(r.p, r.n);

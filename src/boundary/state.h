@@ -13,6 +13,7 @@
 #include "boundary/record_table.h"
 #include "boundary/roles.h"
 #include "boundary/seal_record.h"
+#include "model/setting.h"
 
 #define STATE_DIGEST_LEN (1u + 5u * 8u + 2u * 32u + SEAL_MAC_LEN)
 /* A transaction that commits after so many others that its maker had not seen is refused. */
@@ -33,6 +34,7 @@ struct state {
     bool has_pool;
     struct pool_info pool;
     struct audit_mark mark;
+    bool setting[SETTING__COUNT];
     struct roles *roles;    /* borrowed */
     struct keycache *cache; /* borrowed */
     uint64_t index;         /* of the last applied transaction */

@@ -1,6 +1,7 @@
 #include "boundary/state.h"
 
 #include <stdlib.h>
+#include "boundary/settings.h"
 #include "boundary/state_internal.h"
 #include "model/revision.h"
 
@@ -155,6 +156,16 @@ static hsm_err put_mark(struct state *s, const struct opened_record *o)
     return HSM_OK;
 }
 
+static hsm_err put_setting(struct state *s, const struct opened_record *o)
+{
+    enum setting which = setting_find(o->name);
+    bool value;
+    if (which == SETTING__COUNT || setting_body_decode(o->body, &value) != HSM_OK)
+        return HSM_E_CORRUPT;
+    s->setting[which] = value;
+    return HSM_OK;
+}
+
 static hsm_err put_object(struct state *s, const struct opened_record *o, void **object)
 {
     switch (o->kind) {
@@ -169,6 +180,8 @@ static hsm_err put_object(struct state *s, const struct opened_record *o, void *
         return put_role(s, o, object);
     case REC_AUDIT_MARK:
         return put_mark(s, o);
+    case REC_SETTING:
+        return put_setting(s, o);
     }
     return HSM_E_CORRUPT;
 }
@@ -222,7 +235,7 @@ static hsm_err drop_object(struct state *s, const struct record *r)
         free(keep);
         return err;
     }
-    return HSM_E_CORRUPT; /* the pool and the mark are never removed */
+    return HSM_E_CORRUPT; /* the pool, the mark and settings are never removed */
 }
 
 hsm_err state_drop(struct state *s, struct seal_ctx *sc, const uint8_t rid[RID_LEN])

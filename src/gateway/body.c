@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include "codec/base64url.h"
 
+#define SETTING_TEXT_MAX 64
+
 hsm_err body_bad(struct body_ctx *c, const char *fmt, ...)
 {
     va_list ap;
@@ -130,11 +132,33 @@ static void put_scope(const struct route *r, struct wr *out)
     wire_scope_put(out, &m);
 }
 
+/* A number that does not fit is out of the range of counts as well; the boundary says so. */
+static hsm_err put_rng(struct body_ctx *c, struct wr *out)
+{
+    bool there;
+    int64_t n;
+    TRY(body_int(c, 0, "count", INT64_MIN, INT64_MAX, &there, &n));
+    const struct wire_rng m = {.count = n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n};
+    wire_rng_put(out, &m);
+    return HSM_OK;
+}
+
+static hsm_err put_setting_update(const struct route *r, struct body_ctx *c, struct wr *out)
+{
+    struct wire_setting_update m = {.name = r->setting};
+    TRY(body_text(c, 0, "value", SETTING_TEXT_MAX, &m.value));
+    if (m.value.p == NULL)
+        return body_bad(c, "Property 'value' is missing.");
+    wire_setting_update_put(out, &m);
+    return HSM_OK;
+}
+
 /* Requests whose message comes from the path and the query alone. false: it needs the body. */
 static bool write_bodiless(const struct route *r, struct wr *out)
 {
     struct wire_key_ref ref = {.name = r->name, .version = bytes_str(r->version)};
     struct wire_key_name name = {.name = r->name};
+    struct wire_setting_ref setting = {.name = r->setting};
     struct wire_role_ref role = {.scope = bytes_str(r->scope), .guid = r->guid};
     switch (r->op) {
     case OP_KEY_GET:
@@ -161,6 +185,10 @@ static bool write_bodiless(const struct route *r, struct wr *out)
     case OP_ROLE_ASSIGNMENT_DELETE:
         wire_role_ref_put(out, &role);
         return true;
+    case OP_SETTING_GET:
+        wire_setting_ref_put(out, &setting);
+        return true;
+    case OP_SETTING_LIST:
     case OP_SD_DOWNLOAD_STATUS:
     case OP_SD_UPLOAD_STATUS:
     case OP_UNIMPLEMENTED:
@@ -199,6 +227,12 @@ hsm_err body_write(const struct route *r, struct bytes body, struct body_ctx *c,
         break;
     case OP_SD_DOWNLOAD:
         TRY(body_sd_download(r, c, out));
+        break;
+    case OP_RNG:
+        TRY(put_rng(c, out));
+        break;
+    case OP_SETTING_UPDATE:
+        TRY(put_setting_update(r, c, out));
         break;
     default:
         return HSM_E_INTERNAL;

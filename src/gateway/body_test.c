@@ -24,7 +24,7 @@ static struct kit kit;
 static hsm_err run(unsigned op, const char *json)
 {
     static struct route r;
-    r = (struct route){.op = op, .name = bytes_str("k1")};
+    r = (struct route){.op = op, .name = bytes_str("k1"), .setting = bytes_str("s1")};
     memcpy(r.scope, "/keys", 6);
     r.guid = bytes_str("g");
     kit.scratch = (struct scratch){.p = kit.mem, .cap = sizeof kit.mem};
@@ -310,14 +310,62 @@ static void test_sd(void **state)
     }
 }
 
+/* What is no count at all is refused here; a wrong count is the boundary's to refuse. */
+static void test_rng(void **state)
+{
+    static const struct {
+        const char *json;
+        uint32_t count;
+    } good[] = {
+        {"{\"count\":1}", 1},
+        {"{\"count\":129}", 129},
+        {"{}", 0},
+        {"{\"count\":null}", 0},
+        {"{\"count\":-1}", 0},
+        {"{\"count\":4294967297}", UINT32_MAX},
+        {"{\"count\":-9223372036854775808}", 0},
+    };
+    static const char *const bad[] = {
+        "", "[]", "{\"count\":\"1\"}", "{\"count\":1.5}", "{\"count\":true}", "{\"count\":[1]}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(run(OP_RNG, good[i].json), HSM_OK);
+        DECODE(rng, m);
+        assert_int_equal(m.count, good[i].count);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(run(OP_RNG, bad[i]), HSM_E_BAD_PARAMETER);
+}
+
+static void test_settings(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "{\"value\":null}",
+                                      "{\"value\":true}",
+                                      "{\"value\":1}",
+                                      "{\"value\":[\"true\"]}"};
+    (void)state;
+    assert_int_equal(run(OP_SETTING_UPDATE, "{\"value\":\"true\"}"), HSM_OK);
+    DECODE(setting_update, m);
+    assert_true(bytes_eq_str(m.name, "s1"));
+    assert_true(bytes_eq_str(m.value, "true"));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(run(OP_SETTING_UPDATE, bad[i]), HSM_E_BAD_PARAMETER);
+    assert_string_equal(kit.detail, "Property 'value' must be a string.");
+    assert_int_equal(run(OP_SETTING_GET, ""), HSM_OK);
+    DECODE(setting_ref, ref);
+    assert_true(bytes_eq_str(ref.name, "s1"));
+}
+
 /* Operations without a body ignore whatever comes. */
 static void test_bodiless(void **state)
 {
     (void)state;
     static const unsigned ops[] = {
-        OP_KEY_GET,      OP_KEY_DELETE,           OP_KEY_RECOVER,         OP_KEY_PURGE,
-        OP_KEY_LIST,     OP_ROLE_ASSIGNMENT_LIST, OP_ROLE_DEFINITION_GET, OP_SD_DOWNLOAD_STATUS,
-        OP_UNIMPLEMENTED};
+        OP_KEY_GET,       OP_KEY_DELETE,           OP_KEY_RECOVER,         OP_KEY_PURGE,
+        OP_KEY_LIST,      OP_ROLE_ASSIGNMENT_LIST, OP_ROLE_DEFINITION_GET, OP_SD_DOWNLOAD_STATUS,
+        OP_UNIMPLEMENTED, OP_SETTING_LIST,         OP_SETTING_GET};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
         assert_int_equal(run(ops[i], "{not json"), HSM_OK);
 }
@@ -332,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_crypto_limits),
         cmocka_unit_test(test_roles),
         cmocka_unit_test(test_sd),
+        cmocka_unit_test(test_rng),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_bodiless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,7 @@ void front_finish_error(struct front *f, struct pending *p, unsigned err, struct
         .detail = detail,
         .challenge = status == 401,
         .retry_after_s = status == 429 || status == 503 ? 1 : 0,
-        .secret = front_op_is_crypto(p->ctx.op),
+        .secret = front_op_is_secret(p->ctx.op),
     };
     front_finish(f, p, &o);
 }
@@ -147,7 +147,7 @@ static void finish_result(struct front *f, struct pending *p, struct bytes resul
         front_finish_error(f, p, HSM_E_INTERNAL, bytes_of(NULL, 0));
         return;
     }
-    bool is_secret = front_op_is_crypto(p->ctx.op);
+    bool is_secret = front_op_is_secret(p->ctx.op);
     struct outcome o = {.status = info->success, .secret = is_secret, .body = wr_view(&w)};
     add_async(&o, p->ctx.op, result);
     front_finish(f, p, &o);

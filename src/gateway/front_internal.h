@@ -74,9 +74,10 @@ void front_request(void *ctx, struct http_exchange *x, const struct http_request
 void front_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *headers,
                    struct wr *out);
 
-static inline bool front_op_is_crypto(unsigned op)
+/* Bodies of these carry plaintext, key material or random bytes: buffers are wiped. */
+static inline bool front_op_is_secret(unsigned op)
 {
-    return op >= OP_ENCRYPT && op <= OP_VERIFY;
+    return (op >= OP_ENCRYPT && op <= OP_VERIFY) || op == OP_RNG;
 }
 
 #endif

@@ -154,7 +154,7 @@ static void forward(struct front *f, struct pending *p, const struct http_reques
     } else if (send_frame(f, p->ctx.op, front_slot_id(f, p), &w) != HSM_OK) {
         finish_busy(f, p);
     }
-    if (front_op_is_crypto(p->ctx.op))
+    if (front_op_is_secret(p->ctx.op))
         secret_wipe(f->frame, w.n);
     scratch_clear(&f->scratch);
 }

@@ -302,6 +302,40 @@ static void test_security_domain(void **state)
     }
 }
 
+/* Random bytes are wiped behind the answer; settings are text. */
+static void test_rng_and_settings(void **state)
+{
+    struct kit *k = *state;
+    const struct wire_rng_result rng = {.value = bytes_str("\xff\xfe\xfd")};
+    const struct wire_setting on = {
+        .name = bytes_str("Name"), .type = bytes_str("boolean"), .value = bytes_str("true")};
+    uint8_t list[128];
+    struct wr w = wr_of(list, sizeof list);
+    with_token(k, "POST /rng?api-version=7.4", "{\"count\":3}");
+    receive(k, OP_RNG);
+    wire_rng_result_put(result(k), &rng);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200, "{\"value\":\"__79\"}");
+    assert_true(k->x.secret);
+    with_token(k, "PATCH /settings/Name?api-version=7.4", "{\"value\":\"true\"}");
+    receive(k, OP_SETTING_UPDATE);
+    BODY(k, setting_update, update);
+    assert_true(bytes_eq_str(update.name, "Name"));
+    wire_setting_put(result(k), &on);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200, "{\"name\":\"Name\",\"type\":\"boolean\",\"value\":\"true\"}");
+    size_t item = wr_lv_open(&w);
+    wire_setting_put(&w, &on);
+    wr_lv_close(&w, item);
+    const struct wire_list_result all = {.items = wr_view(&w)};
+    with_token(k, "GET /settings?api-version=7.4", "");
+    receive(k, OP_SETTING_LIST);
+    wire_list_result_put(result(k), &all);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200,
+              "{\"settings\":[{\"name\":\"Name\",\"type\":\"boolean\",\"value\":\"true\"}]}");
+}
+
 /* Key ids show the name the client used, with its port, and without the default one. */
 static void test_kid_hosts(void **state)
 {
@@ -335,7 +369,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_key_bundles), T(test_oct_and_deleted), T(test_lists),     T(test_crypto),
-        T(test_roles),       T(test_security_domain), T(test_kid_hosts),
+        T(test_roles),       T(test_security_domain), T(test_kid_hosts), T(test_rng_and_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

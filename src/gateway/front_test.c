@@ -193,12 +193,12 @@ static void test_unimplemented(void **state)
     answer(k, HSM_E_NOT_IMPLEMENTED, "", false);
     expect_error(k, 501, "NotImplemented",
                  "The operation 'Import key' is not implemented by this server version.");
-    with_token(k, "POST /rng?api-version=7.4", "{\"count\":1}");
+    with_token(k, "POST /backup?api-version=7.4", "{}");
     receive(k, OP_UNIMPLEMENTED);
     answer(k, HSM_OK, "", false);
     expect_error(k, 501, "NotImplemented",
-                 "The operation 'Get random bytes' is not implemented by this server version.");
-    with_token(k, "POST /rng?api-version=7.4", "{\"count\":1}");
+                 "The operation 'Full backup' is not implemented by this server version.");
+    with_token(k, "POST /backup?api-version=7.4", "{}");
     receive(k, OP_UNIMPLEMENTED);
     answer(k, HSM_E_TOKEN_AUDIENCE, "", true);
     assert_int_equal(k->x.status, 401);

@@ -46,6 +46,16 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_SD_UPLOAD_STATUS:
         TRY(render_sd_status(result, &j));
         break;
+    case OP_RNG:
+        TRY(render_rng(result, &j));
+        break;
+    case OP_SETTING_GET:
+    case OP_SETTING_UPDATE:
+        TRY(render_setting(result, &j));
+        break;
+    case OP_SETTING_LIST:
+        TRY(render_setting_list(result, &j));
+        break;
     case OP_KEY_PURGE:
         break;
     default:
@@ -115,6 +125,47 @@ hsm_err render_sd_status(struct bytes result, struct json_wr *j)
     json_put_str(j, text);
     json_name(j, "status_details");
     json_put_str(j, text);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
+hsm_err render_rng(struct bytes result, struct json_wr *j)
+{
+    struct wire_rng_result m;
+    TRY(wire_rng_result_decode(result, &m));
+    json_obj_open(j);
+    json_name(j, "value");
+    json_put_b64u(j, m.value);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
+hsm_err render_setting(struct bytes result, struct json_wr *j)
+{
+    struct wire_setting m;
+    TRY(wire_setting_decode(result, &m));
+    json_obj_open(j);
+    json_name(j, "name");
+    json_put_bytes(j, m.name);
+    json_name(j, "type");
+    json_put_bytes(j, m.type);
+    json_name(j, "value");
+    json_put_bytes(j, m.value);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
+hsm_err render_setting_list(struct bytes result, struct json_wr *j)
+{
+    struct wire_list_result m;
+    struct bytes item;
+    TRY(wire_list_result_decode(result, &m));
+    json_obj_open(j);
+    json_name(j, "settings");
+    json_arr_open(j);
+    while (wire_list_next(&m.items, &item))
+        TRY(render_setting(item, j));
+    json_arr_close(j);
     json_obj_close(j);
     return HSM_OK;
 }

@@ -6,7 +6,8 @@
 #define BODY_MAX_DEFAULT (64u << 10)
 #define BODY_MAX_LARGE   (256u << 10)
 
-/* Path templates. Segments: literal, {n} key name, {v} version, {g} role guid, * anything. */
+/* Path templates. Segments: literal, {n} key name, {v} version, {g} role guid, {s} setting,
+ * * anything. */
 struct entry {
     enum http1_method method;
     uint8_t op;
@@ -61,6 +62,10 @@ static const struct entry table[] = {
     {HTTP1_POST, OP_SD_DOWNLOAD, "securitydomain/download", NULL},
     {HTTP1_GET, OP_SD_DOWNLOAD_STATUS, "securitydomain/download/pending", NULL},
     {HTTP1_GET, OP_SD_UPLOAD_STATUS, "securitydomain/upload/pending", NULL},
+    {HTTP1_POST, OP_RNG, "rng", NULL},
+    {HTTP1_GET, OP_SETTING_LIST, "settings", NULL},
+    {HTTP1_GET, OP_SETTING_GET, "settings/{s}", NULL},
+    {HTTP1_PATCH, OP_SETTING_UPDATE, "settings/{s}", NULL},
     MISSING(HTTP1_PUT, "keys/{n}", "Import key"),
     MISSING(HTTP1_POST, "keys/{n}/backup", "Backup key"),
     MISSING(HTTP1_POST, "keys/restore", "Restore key"),
@@ -76,10 +81,6 @@ static const struct entry table[] = {
     MISSING(HTTP1_POST, "keys/{n}/{v}/secureunwrapkey", "Secure unwrap key"),
     MISSING(HTTP1_POST, "keys/{n}/secureunwrapkey", "Secure unwrap key"),
     MISSING(HTTP1_PUT, "keys/{n}/restore", "Selective key restore"),
-    MISSING(HTTP1_POST, "rng", "Get random bytes"),
-    MISSING(HTTP1_GET, "settings", "List settings"),
-    MISSING(HTTP1_GET, "settings/*", "Get setting"),
-    MISSING(HTTP1_PATCH, "settings/*", "Update setting"),
     MISSING(HTTP1_POST, "backup", "Full backup"),
     MISSING(HTTP1_GET, "backup/*/pending", "Full backup status"),
     MISSING(HTTP1_POST, "prebackup", "Pre-backup check"),
@@ -191,6 +192,8 @@ static void take_places(struct route *r, const char *tpl, const struct url_targe
                 r->name = t->seg[i];
             else if (tpl[1] == 'v')
                 set_version(r, t->seg[i]);
+            else if (tpl[1] == 's')
+                r->setting = t->seg[i];
             else
                 r->guid = t->seg[i];
         } else if (is_role && i == 0) {
@@ -339,6 +342,8 @@ static hsm_err take_query(struct route *r, const char *tpl, const struct url_tar
         (void)snprintf(detail, ROUTE_DETAIL_MAX, "The role name in the path must be a GUID.");
         return HSM_E_BAD_PARAMETER;
     }
+    if (r->setting.n > ROUTE_NAME_MAX)
+        return HSM_E_NOT_FOUND;
     if (r->op == OP_KEY_LIST || r->op == OP_KEY_VERSIONS || r->op == OP_DELETED_LIST)
         return take_page(r, t, detail);
     if (r->op == OP_ROLE_DEFINITION_LIST || r->op == OP_ROLE_ASSIGNMENT_LIST)

@@ -24,7 +24,8 @@ struct route {
     struct bytes name; /* key, as written */
     char version[33];  /* lower case, "" = current */
     char scope[ROUTE_SCOPE_MAX + 1];
-    struct bytes guid; /* role definition or assignment */
+    struct bytes guid;    /* role definition or assignment */
+    struct bytes setting; /* as written */
     struct bytes api_version;
     struct bytes skip;
     uint16_t max;   /* page size */

@@ -11,6 +11,8 @@
 #define V    "0123456789abcdef0123456789abcdef"
 #define RA   "providers/Microsoft.Authorization/roleAssignments"
 #define RD   "providers/Microsoft.Authorization/roleDefinitions"
+#define TEN  "0123456789"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "01234567" /* 128 */
 #define GUID "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
 struct parsed {
@@ -66,6 +68,10 @@ static void test_table(void **state)
         {HTTP1_POST, "/securitydomain/download", OP_SD_DOWNLOAD, "", ""},
         {HTTP1_GET, "/securitydomain/download/pending", OP_SD_DOWNLOAD_STATUS, "", ""},
         {HTTP1_GET, "/securitydomain/upload/pending", OP_SD_UPLOAD_STATUS, "", ""},
+        {HTTP1_POST, "/rng", OP_RNG, "", ""},
+        {HTTP1_GET, "/Settings/", OP_SETTING_LIST, "", ""},
+        {HTTP1_GET, "/settings/any", OP_SETTING_GET, "", ""},
+        {HTTP1_PATCH, "/settings/any", OP_SETTING_UPDATE, "", ""},
         /* a key may be called like anything else in the tree */
         {HTTP1_GET, "/keys/providers", OP_KEY_GET, "providers", ""},
         {HTTP1_POST, "/keys/restore/create", OP_KEY_CREATE, "restore", ""},
@@ -145,6 +151,9 @@ static void test_refusals(void **state)
         {HTTP1_POST, "/keys/k1/short/sign?api-version=7.4", HSM_E_INVALID_KEY_ID},
         {HTTP1_POST, "/keys/a b/create?api-version=7.4", HSM_E_INVALID_KEY_ID},
         {HTTP1_GET, "/keys/bad_name/" RA "?api-version=7.4", HSM_E_INVALID_KEY_ID},
+        {HTTP1_GET, "/settings/" LONG "?api-version=7.4", HSM_E_NOT_FOUND},
+        {HTTP1_GET, "/settings/x/y?api-version=7.4", HSM_E_NOT_FOUND},
+        {HTTP1_PUT, "/settings/x?api-version=7.4", HSM_E_METHOD},
         {HTTP1_GET, "/keys/k1", HSM_E_BAD_PARAMETER},
         {HTTP1_GET, "/keys/k1?api-version=", HSM_E_BAD_PARAMETER},
         {HTTP1_GET, "/keys/k1?api-version=6.0", HSM_E_BAD_PARAMETER},
@@ -262,9 +271,6 @@ static void test_missing_operations(void **state)
         {HTTP1_POST, "/keys/k1/" V "/securewrapkey"},
         {HTTP1_POST, "/keys/k1/" V "/secureunwrapkey"},
         {HTTP1_PUT, "/keys/k1/restore"},
-        {HTTP1_POST, "/rng"},
-        {HTTP1_GET, "/settings"},
-        {HTTP1_PATCH, "/settings/AllowKeyManagementOperationsThroughARM"},
         {HTTP1_POST, "/backup"},
         {HTTP1_GET, "/backup/dd80c443f7554e75acb94f9f5787ff29/pending"},
         {HTTP1_PUT, "/restore"},

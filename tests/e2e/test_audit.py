@@ -66,7 +66,8 @@ def test_shape_of_a_record(own):
     (dict(method="GET", path="/keys/none"), ("KeyGet", 404)),
     (dict(method="GET", path="/no/such/path"), (None, 404)),
     (dict(method="POST", path="/keys/a1/create", raw="{"), (None, 400)),
-    (dict(method="POST", path="/rng", body={"count": 3}), (None, 501)),
+    (dict(method="POST", path="/backup", body={}), (None, 501)),
+    (dict(method="POST", path="/rng", body={"count": 0}), ("GetRandomBytes", 400)),
     (dict(method="GET", path="/keys/a1", token="guest"), ("KeyGet", 403)),
 ])
 def test_refusals_are_recorded(own, what, expect):

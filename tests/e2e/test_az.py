@@ -340,6 +340,29 @@ def test_a_missing_key(az):
     assert status == 3 and "(KeyNotFound)" in text and "/keys/missing" in text
 
 
+# ---- random bytes, settings
+
+def test_random_bytes(az):
+    assert len(base64.b64decode(key(az, "random", "--count", 33)["value"], validate=True)) == 33
+    assert key(az, "random", "--count", 16) != key(az, "random", "--count", 16)
+    text = az.fails("keyvault", "key", "random", "--hsm-name", HSM, "--count", 129)[1]
+    assert "GetRandomBytesRequest: count cannot be greater than 128 or less than 1" in text
+
+
+def test_settings(az):
+    def setting(*args):
+        return az("keyvault", "setting", *args, "--hsm-name", HSM)
+    name = "AllowKeyManagementOperationsThroughARM"
+    listed = setting("list")
+    assert [(s["name"], s["settingType"], s["value"]) for s in listed] == [(name, "boolean", "false")]
+    for value in ("true", "false"):
+        changed = setting("update", "--name", name, "--value", value, "--setting-type", "boolean")
+        assert changed["value"] == value and changed["name"] == name
+        assert setting("show", "--name", name)["value"] == value
+    status, text = az.fails("keyvault", "setting", "show", "--hsm-name", HSM, "--name", "Other")
+    assert status == 3 and "NotFound" in text
+
+
 # ---- other callers, other ways in
 
 def test_a_caller_without_a_role(fresh, az, make_az):

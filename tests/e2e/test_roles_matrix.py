@@ -95,6 +95,10 @@ def probes():
         ("securitydomain/download/action", "/", "POST", "/securitydomain/download", {"certificates": [], "required": 2}),
         ("securitydomain/download/read", "/", "GET", "/securitydomain/download/pending", None),
         ("securitydomain/upload/read", "/", "GET", "/securitydomain/upload/pending", None),
+        ("rng/action", "/", "POST", "/rng", {"count": 1}),
+        ("settings/read/action", "/", "GET", "/settings", None),
+        ("settings/read/action", "/", "GET", "/settings/AllowKeyManagementOperationsThroughARM", None),
+        ("settings/write/action", "/", "PATCH", "/settings/AllowKeyManagementOperationsThroughARM", {"value": "false!"}),
         ("roleDefinitions/write/action", "/", "PUT", f"{AUTHZ}/roleDefinitions/{ROLES[ADM]}",
          {"properties": {"roleName": "x"}}),
         ("roleDefinitions/delete/action", "/", "DELETE", f"{AUTHZ}/roleDefinitions/{GUID}", None),
@@ -113,10 +117,10 @@ def probes():
 
 
 # No route for them in this version (501 for everybody); what the roles contain is checked through the definitions.
-NOT_REACHABLE = {"securitydomain/upload/action", "securitydomain/transferkey/read", "settings/read/action",
-                 "settings/write/action", "backup/start/action", "backup/status/action", "restore/start/action",
+NOT_REACHABLE = {"securitydomain/upload/action", "securitydomain/transferkey/read",
+                 "backup/start/action", "backup/status/action", "restore/start/action",
                  "restore/status/action", "keys/rotate/action", "keys/import/action", "keys/release/action",
-                 "keys/backup/action", "keys/restore/action", "keys/export/action", "keys/derive/action", "rng/action"}
+                 "keys/backup/action", "keys/restore/action", "keys/export/action", "keys/derive/action"}
 
 
 def covers(assigned, requested):

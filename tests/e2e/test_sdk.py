@@ -10,7 +10,8 @@ from azure.core.exceptions import (ClientAuthenticationError, HttpResponseError,
                                    ResourceExistsError, ResourceNotFoundError)
 from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from azure.keyvault.administration import (KeyVaultAccessControlClient, KeyVaultDataAction,
-                                           KeyVaultPermission, KeyVaultRoleScope)
+                                           KeyVaultPermission, KeyVaultRoleScope,
+                                           KeyVaultSettingsClient, KeyVaultSettingType)
 from azure.keyvault.keys import KeyClient, KeyOperation
 from azure.keyvault.keys.crypto import (CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm,
                                         SignatureAlgorithm)
@@ -241,6 +242,34 @@ def test_disabled_and_limited_keys(keys, credential):
     with pytest.raises(HttpResponseError) as e:
         crypto(key.id, credential).encrypt(EncryptionAlgorithm.a256_gcm, b"x")
     assert e.value.status_code == 403 and e.value.error.code == "Forbidden"
+
+
+# ---- random bytes, settings
+
+def test_random_bytes(keys):
+    drawn = {keys.get_random_bytes(n) for n in (1, 16, 128) for _ in range(2)}
+    assert {len(value) for value in drawn} == {1, 16, 128} and len(drawn) >= 5
+    with pytest.raises(HttpResponseError) as refused:
+        keys.get_random_bytes(129)
+    assert refused.value.status_code == 400
+    assert refused.value.error.code == "BadParameter"
+    assert refused.value.error.message.startswith(
+        "GetRandomBytesRequest: count cannot be greater than 128 or less than 1 (Activity ID: ")
+
+
+def test_settings(pool, credential):
+    name = "AllowKeyManagementOperationsThroughARM"
+    with KeyVaultSettingsClient(pool.pool_url, credential) as settings:
+        listed = list(settings.list_settings())
+        assert [s.name for s in listed] == [name] and listed[0].getboolean() is False
+        setting = settings.get_setting(name)
+        assert setting.setting_type == KeyVaultSettingType.BOOLEAN and setting.value == "false"
+        for value in (True, False):
+            setting.value = str(value).lower()
+            assert settings.update_setting(setting).getboolean() is value
+            assert settings.get_setting(name).getboolean() is value
+        with pytest.raises(ResourceNotFoundError):
+            settings.get_setting("NoSuchSetting")
 
 
 # ---- roles
