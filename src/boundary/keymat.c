@@ -20,8 +20,7 @@ static void algs_fetch(void)
     static const char *const cipher[KM_MODE__COUNT][3] = {
         [KM_GCM] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"},
         [KM_CBC] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"},
-        [KM_KW] = {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"},
-        [KM_KWPAD] = {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"},
+        [KM_ECB] = {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"},
     };
     for (unsigned i = 0; i < KM_MD__COUNT; i++)
         algs.md[i] = EVP_MD_fetch(NULL, md[i], NULL);

@@ -78,8 +78,7 @@ enum keymat_md {
 enum keymat_mode {
     KM_GCM,
     KM_CBC,
-    KM_KW,
-    KM_KWPAD,
+    KM_ECB, /* single blocks, for key wrap */
     KM_MODE__COUNT
 };
 EVP_MD *keymat_md(enum keymat_md md);
@@ -103,6 +102,15 @@ struct crypto_run {
     struct wire_crypto_result res;
     const char *why;
 };
+
+/* keymat_wrap.c: aes is an ECB context of the direction. Lengths are the caller's to check: wrap
+ * takes whole halves of 8 bytes, at least two (padded: any number of bytes but none); unwrap whole
+ * halves, at least three (padded: two). HSM_E_CRYPTO: does not unwrap; nothing of it is left. */
+HSM_MUST_USE hsm_err keywrap_wrap(EVP_CIPHER_CTX *aes, bool padded, struct bytes key,
+                                  struct wr *out);
+HSM_MUST_USE hsm_err keywrap_unwrap(EVP_CIPHER_CTX *aes, bool padded, struct bytes wrapped,
+                                    struct wr *out);
+
 HSM_MUST_USE hsm_err keymat_run_symmetric(struct crypto_run *r);
 HSM_MUST_USE hsm_err keymat_run_asymmetric(struct crypto_run *r);
 static inline hsm_err run_refuse(struct crypto_run *r, const char *why)

@@ -28,7 +28,6 @@ static hsm_err cipher_ready(struct crypto_run *r, enum keymat_mode mode, bool pa
         ready_free(c);
         return keymat_failed(HSM_E_NOMEM);
     }
-    EVP_CIPHER_CTX_set_flags(c->cipher, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
     if (EVP_CipherInit_ex2(c->cipher, keymat_cipher(mode, r->k->oct_n), r->k->oct, NULL, encrypt,
                            NULL) != 1 ||
         EVP_CIPHER_CTX_set_padding(c->cipher, padded) != 1) {
@@ -156,11 +155,13 @@ static hsm_err key_wrap(struct crypto_run *r, bool padded, bool wrap)
     if (!wrap && (n < least || n % 8 != 0))
         return HSM_E_CRYPTO;
     struct ready *c = NULL;
-    TRY(cipher_ready(r, padded ? KM_KWPAD : KM_KW, true, wrap, &c));
-    bool done = EVP_CipherInit_ex2(c->cipher, NULL, NULL, NULL, wrap, NULL) == 1 &&
-                cipher_pass(r, c->cipher);
+    TRY(cipher_ready(r, KM_ECB, false, wrap, &c));
+    hsm_err err = wrap ? keywrap_wrap(c->cipher, padded, r->in->value, &r->w)
+                       : keywrap_unwrap(c->cipher, padded, r->in->value, &r->w);
     keymat_ready_put(r->k, c);
-    return done ? HSM_OK : keymat_failed(wrap ? HSM_E_INTERNAL : HSM_E_CRYPTO);
+    TRY(err);
+    r->res.value = wr_view(&r->w);
+    return HSM_OK;
 }
 
 /* ---- HMAC ------------------------------------------------------------------------------------ */
