@@ -7,6 +7,8 @@ import re
 import sys
 import xml.etree.ElementTree
 
+import gateway_routes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPERATIONS = 60
 PROMISES = {"000": 59, "001": 62, "002": 57, "003": 55}
@@ -24,30 +26,6 @@ def tests():
         found.setdefault(path.stem, set()).update(re.findall(r"^def (test_\w+)\(", path.read_text(), re.M))
     for path in (ROOT / "src").rglob("*_test.c"):
         found.setdefault(path.stem, set()).update(re.findall(r"^static void (\w+)\(void \*\*", path.read_text(), re.M))
-    return found
-
-
-def routes():
-    """{(method, path): implemented} of the gateway's table."""
-    text = (ROOT / "src/gateway/route.c").read_text()
-    table = text[text.index("static const struct entry table[]"):]
-    table = table[:table.index("\n};")]
-    auth = re.search(r'#define AUTH_PATH "([^"]+)"', text)[1]
-    found = {}
-    for path in re.findall(r'CRYPTO\("(\w+)", OP_\w+\)', table):
-        for version in ("", "/{v}"):
-            found["POST", f"/keys/{{n}}{version}/{path}"] = True
-    for method, path in re.findall(r'\{\s*HTTP1_(\w+), OP_\w+, "([^"]+)", NULL\s*\}', table):
-        found[method, "/" + path] = True
-    for method, path in re.findall(r'MISSING\(HTTP1_(\w+), "([^"]+)", "[^"]+"\)', table):
-        found[method, "/" + path] = False
-    roles = text[text.index("#define ROLES(scope)"):text.index("static const struct entry table[]")]
-    for scope in re.findall(r'ROLES\("([^"]*)"\)', table):
-        for method, tail in re.findall(r'HTTP1_(\w+), OP_\w+, scope AUTH_PATH "([^"]+)"', roles):
-            found[method, f"/{scope}{auth}{tail}"] = True
-    lines = len(re.findall(r"^    \S", table, re.M))
-    if lines != len(re.findall(r"CRYPTO\(|MISSING\(|ROLES\(|\{\s*HTTP1_", table)):
-        bad.append("src/gateway/route.c: an entry of the table is not understood by this script")
     return found
 
 
@@ -89,7 +67,8 @@ def check_operations(text, known):
     table = rows(text, "Operations", 6)
     if [r[0] for r in table] != [str(i + 1) for i in range(OPERATIONS)]:
         say(f"the operations are not numbered 1 to {OPERATIONS}")
-    there = routes()
+    there, problems = gateway_routes.routes()
+    bad.extend(problems)
     seen = {}
     for number, _, request, status, test, _ in table:
         where = f"operation {number}"

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 scripts/check-layers.py
 scripts/check-style.py
 scripts/check-parity.py
+scripts/check-openapi.py
 mapfile -t files < <(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c')
 # One version decides what is well formatted; others differ in details.
 if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then

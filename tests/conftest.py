@@ -4,7 +4,10 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import apicheck  # noqa: E402
 import keyhold  # noqa: E402
+
+keyhold.Pool.on_answer = staticmethod(apicheck.check)
 
 
 @pytest.fixture(scope="session")

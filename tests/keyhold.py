@@ -59,6 +59,8 @@ class Pool:
     """One installation. Use as a context manager, or start()/stop(). options: of its first `up`. clocked: tests
     move its clock."""
 
+    on_answer = None  # called with method, path and response of every call(); conftest.py sets it
+
     def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False):
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kh-"))
@@ -226,8 +228,11 @@ class Pool:
             h["Content-Type"] = "application/json"
         h.update(headers or {})
         data = raw if raw is not None else (json.dumps(body) if body is not None else None)
-        return (session or self.session).request(method, url, data=data, headers=h, verify=self.ca, timeout=timeout,
-                                    proxies={"https": f"http://127.0.0.1:{self.port}"})
+        r = (session or self.session).request(method, url, data=data, headers=h, verify=self.ca, timeout=timeout,
+                                              proxies={"https": f"http://127.0.0.1:{self.port}"})
+        if Pool.on_answer is not None:
+            Pool.on_answer(method, path, r)
+        return r
 
     def ok(self, method, path, body=None, **kw):
         r = self.call(method, path, body, **kw)
