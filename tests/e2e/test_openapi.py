@@ -169,6 +169,18 @@ def security_domain(calls):
         refusals(calls, op)
 
 
+def pool_itself(calls):
+    calls("GetRandomBytes", 200, body={"count": 1})
+    refusals(calls, "GetRandomBytes", body={"count": 1}, more=[({"body": {"count": 0}}, 400), ({"body": {}}, 400)])
+    calls("ListSettings", 200)
+    refusals(calls, "ListSettings")
+    at, other = {"setting_name": "AllowKeyManagementOperationsThroughARM"}, {"setting_name": "Other"}
+    calls("GetSetting", 200, **at)
+    refusals(calls, "GetSetting", **at, more=[(other, 404)])
+    calls("UpdateSetting", 200, **at, body={"value": "false"})
+    refusals(calls, "UpdateSetting", **at, body={"value": "true"}, more=[(other, 404), ({"body": {"value": True}}, 400)])
+
+
 PLACES = {"key-name": "oa-none", "key-version": V0, "setting-name": "x", "job-id": "x", "endpoint-name": "x",
           "operation-id": "x"}
 
@@ -181,7 +193,7 @@ def missing(calls, op):
 
 
 def test_every_answer_of_every_operation(calls):
-    for part in (keys, cryptography, roles, security_domain):
+    for part in (keys, cryptography, roles, security_domain, pool_itself):
         part(calls)
     for op in apicheck.description().operations:
         if op.status == "missing":
