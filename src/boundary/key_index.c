@@ -117,5 +117,6 @@ void key_free(struct key *k)
     if (k == NULL)
         return;
     free(k->version);
+    free(k->rotation);
     free(k);
 }

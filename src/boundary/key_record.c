@@ -1,23 +1,27 @@
 #include "boundary/key_record.h"
 
 #include <stdlib.h>
+#include "boundary/key_rotation.h"
 
-#define BODY_FORMAT 1u
+#define BODY_FORMAT         1u
+#define BODY_FORMAT_ROTATES 2u /* of a key with a policy */
 
 void key_fields_encode(const struct key_fields *f, struct wr *w)
 {
-    wr_u8(w, BODY_FORMAT);
+    wr_u8(w, f->has_rotation ? BODY_FORMAT_ROTATES : BODY_FORMAT);
     wr_lv(w, f->display);
     wr_u64(w, f->created);
     wr_u64(w, f->deleted_date);
     wr_u64(w, f->purge_date);
     wr_u32(w, f->next_seq);
+    if (f->has_rotation)
+        key_rotation_put(&f->rotation, w);
 }
 
 hsm_err key_fields_decode(struct bytes body, struct key_fields *ret)
 {
     struct rd r = rd_of(body);
-    struct key_fields f;
+    struct key_fields f = {0};
     uint8_t format;
     TRY(rd_u8(&r, &format));
     TRY(rd_lv(&r, KEY_NAME_MAX, &f.display));
@@ -25,8 +29,11 @@ hsm_err key_fields_decode(struct bytes body, struct key_fields *ret)
     TRY(rd_u64(&r, &f.deleted_date));
     TRY(rd_u64(&r, &f.purge_date));
     TRY(rd_u32(&r, &f.next_seq));
+    f.has_rotation = format == BODY_FORMAT_ROTATES;
+    if (f.has_rotation)
+        TRY(key_rotation_get(&r, &f.rotation));
     TRY(rd_end(&r));
-    if (format != BODY_FORMAT || !key_name_valid(f.display))
+    if ((format != BODY_FORMAT && !f.has_rotation) || !key_name_valid(f.display))
         return HSM_E_MALFORMED;
     *ret = f;
     return HSM_OK;
@@ -192,6 +199,22 @@ struct key_window key_version_window(const struct key_version *v)
 void version_hex(const struct uuid *id, char dst[VERSION_HEX + 1])
 {
     hex_encode(dst, id->b, sizeof id->b);
+}
+
+void key_fields_of(const struct key *k, struct key_fields *ret)
+{
+    struct key_fields f = {
+        .display = key_display(k),
+        .created = k->created,
+        .deleted_date = k->deleted_date,
+        .purge_date = k->purge_date,
+        .next_seq = k->next_seq,
+    };
+    if (k->rotation != NULL) {
+        f.has_rotation = true;
+        f.rotation = k->rotation->r;
+    }
+    *ret = f;
 }
 
 struct key_version *key_find_version(const struct key *k, const struct uuid *id)

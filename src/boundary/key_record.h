@@ -7,12 +7,14 @@
 #include "base/bytes.h"
 #include "base/uuid.h"
 #include "model/key.h"
+#include "model/rotation.h"
 #include "wire/wire.h"
 
 #define KEY_NAME_MAX 127u
 #define VERSION_HEX  32u
 
 struct key_version;
+struct key_rotation;
 
 /* Body of a REC_KEY record; the record's name is the canonical (lower-case) key name. */
 struct key_fields {
@@ -21,6 +23,8 @@ struct key_fields {
     uint64_t deleted_date; /* 0: active */
     uint64_t purge_date;
     uint32_t next_seq; /* number of the next version */
+    bool has_rotation; /* a policy is set */
+    struct rotation rotation;
 };
 void key_fields_encode(const struct key_fields *f, struct wr *w);
 HSM_MUST_USE hsm_err key_fields_decode(struct bytes body, struct key_fields *ret);
@@ -67,7 +71,8 @@ struct key {
     uint64_t created, deleted_date, purge_date;
     uint32_t next_seq;
     uint16_t version_n, version_cap;
-    bool has_record; /* false: only versions were seen so far (loading) */
+    struct key_rotation *rotation; /* owned; NULL: no policy (key_rotation.h) */
+    bool has_record;               /* false: only versions were seen so far (loading) */
     uint8_t name_n;
     uint8_t levels; /* of the skip list */
     char *display;  /* behind next[]; not terminated */
@@ -85,6 +90,8 @@ static inline struct key_version *key_current(const struct key *k)
 {
     return k->version_n == 0 ? NULL : k->version[k->version_n - 1];
 }
+/* As the key's record is now: what a handler changes, and keeps the rest of. */
+void key_fields_of(const struct key *k, struct key_fields *ret);
 struct key_version *key_find_version(const struct key *k, const struct uuid *id);
 HSM_MUST_USE hsm_err key_attach(struct key *k, struct key_version *v);
 void key_detach(struct key *k, struct key_version *v);
@@ -105,6 +112,6 @@ void key_index_insert(struct key_index *x, struct key *k); /* name must be absen
 void key_index_remove(struct key_index *x, struct key *k);
 /* A key that belongs to no index yet. levels are drawn from x. */
 HSM_MUST_USE hsm_err key_new(struct key_index *x, struct bytes display, struct key **ret);
-void key_free(struct key *k); /* not its versions */
+void key_free(struct key *k); /* not its versions; in no index any more */
 
 #endif

@@ -108,7 +108,7 @@ hsm_err keys_check_tags(struct request *rq, struct bytes tags)
 
 hsm_err keys_put_key(struct request *rq, struct bytes name, const struct key_fields *f)
 {
-    uint8_t buf[256];
+    uint8_t buf[512];
     char lower[KEY_NAME_MAX + 1];
     struct wr w = wr_of(buf, sizeof buf);
     key_fields_encode(f, &w);

@@ -134,11 +134,8 @@ hsm_err keys_handle_create(struct request *rq)
     if (j->make == NULL || j->make->secret_private.p == NULL)
         return ask_for_key(j, &spec);
     struct key_fields kf = {.display = m.name, .created = rq->now_s};
-    if (k != NULL) {
-        kf.display = key_display(k);
-        kf.created = k->created;
-        kf.next_seq = k->next_seq;
-    }
+    if (k != NULL)
+        key_fields_of(k, &kf);
     struct version_fields f;
     struct uuid id;
     uuid_new_v4(&id);

@@ -65,13 +65,10 @@ hsm_err keys_handle_update(struct request *rq)
 /* The key record with other dates, and the answer as it will be then. */
 static hsm_err put_dates(struct request *rq, const struct key *k, uint64_t deleted, uint64_t purge)
 {
-    const struct key_fields kf = {
-        .display = key_display(k),
-        .created = k->created,
-        .deleted_date = deleted,
-        .purge_date = purge,
-        .next_seq = k->next_seq,
-    };
+    struct key_fields kf;
+    key_fields_of(k, &kf);
+    kf.deleted_date = deleted;
+    kf.purge_date = purge;
     TRY(keys_put_key(rq, kf.display, &kf));
     const struct key_version *v = key_current(k);
     struct version_fields f;

@@ -58,6 +58,7 @@ void state_free(struct state *s)
     record_table_done(&s->records);
     index_free(&s->active);
     index_free(&s->deleted);
+    rotation_index_done(&s->rotations);
     pool_info_done(&s->pool);
     (void)pthread_rwlock_destroy(&s->lock);
     free(s->scratch);

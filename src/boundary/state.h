@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "boundary/key_record.h"
+#include "boundary/key_rotation.h"
 #include "boundary/keymat.h"
 #include "boundary/pool.h"
 #include "boundary/record_table.h"
@@ -29,6 +30,7 @@ struct state {
     pthread_rwlock_t lock;
     struct record_table records;
     struct key_index active, deleted;
+    struct rotation_index rotations; /* of active keys */
     uint64_t version_n;
     uint64_t stub_n; /* keys of which only versions were seen; 0 outside of loading and applying */
     bool has_pool;

@@ -55,7 +55,7 @@ static hsm_err put_key(struct state *s, const struct opened_record *o, void **ob
     if (f.deleted_date != 0)
         key_forget_opened(s, k);
     *object = k;
-    return HSM_OK;
+    return key_set_rotation(&s->rotations, k, f.has_rotation ? &f.rotation : NULL);
 }
 
 static void drop_key_if_empty(struct state *s, struct key *k)
@@ -64,6 +64,7 @@ static void drop_key_if_empty(struct state *s, struct key *k)
         return;
     s->stub_n--;
     key_index_remove(index_of(s, k->deleted_date), k);
+    rotation_index_remove(&s->rotations, k);
     key_free(k);
 }
 
@@ -101,7 +102,7 @@ static hsm_err put_version(struct state *s, const struct opened_record *o, void 
     if (old != NULL)
         drop_version(s, old);
     *object = v;
-    return HSM_OK;
+    return rotation_index_update(&s->rotations, k);
 }
 
 /* Role records keep their plaintext: the tables need it to take them back. */
@@ -226,6 +227,7 @@ static hsm_err drop_object(struct state *s, const struct record *r)
         struct key *k = v->key;
         keycache_drop(s->cache, &v->id);
         drop_version(s, v);
+        TRY(rotation_index_update(&s->rotations, k));
         drop_key_if_empty(s, k);
         return HSM_OK;
     }
