@@ -260,10 +260,16 @@ hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms, struct i
     return HSM_OK;
 }
 
-void auth_stats(struct auth *a, uint64_t *ret_hits, uint64_t *ret_misses)
+struct auth_counts auth_counts(struct auth *a, uint64_t now_ms)
 {
-    *ret_hits = auth_cache_hits(a->cache);
-    *ret_misses = atomic_load(&a->misses);
+    struct auth_counts c = {.hits = auth_cache_hits(a->cache),
+                            .misses = atomic_load(&a->misses),
+                            .issuers = a->conf.issuer_n};
+    pthread_rwlock_rdlock(&a->lock);
+    for (unsigned i = 0; i < a->conf.issuer_n; i++)
+        c.known += a->issuer[i].set != NULL && !is_too_old(&a->issuer[i], now_ms);
+    pthread_rwlock_unlock(&a->lock);
+    return c;
 }
 
 /* ---- keys: control thread ---- */

@@ -74,7 +74,11 @@ void auth_free(struct auth *a);
  * Unknown key ids cause at most one fetch per 5 s and issuer. */
 HSM_MUST_USE hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms,
                                 struct identity **ret, char *detail, size_t cap);
-void auth_stats(struct auth *a, uint64_t *ret_hits, uint64_t *ret_misses);
+struct auth_counts {
+    uint64_t hits, misses;   /* of the cache */
+    unsigned issuers, known; /* known: those with keys that are not too old */
+};
+struct auth_counts auth_counts(struct auth *a, uint64_t now_ms);
 
 /* Bytes from the gateway for a connection (control thread only), connection lost, and a periodic
  * tick (about every 250 ms) for timeouts and refresh. */

@@ -494,6 +494,53 @@ static void restart(void **state)
     assert_int_equal(r->statuses, 1);
     assert_int_equal(r->status.pool_state, POOL_ACTIVE);
     assert_int_equal(r->status.applied, r->store->index);
+    assert_int_equal(r->status.retention_days, 7);
+    assert_int_equal(r->status.purge_protection, 0);
+    assert_int_equal(r->status.keys, r->b->state->active.n + r->b->state->deleted.n);
+    assert_int_equal(r->status.deleted, r->b->state->deleted.n);
+    assert_int_equal(r->status.issuers, 1);
+    assert_int_equal(r->status.issuers_known, 1);
+    assert_int_equal(r->status.keys_awaited + r->status.commits_awaited + r->status.turns_awaited +
+                         r->status.lanes_queued + r->status.slow_queued,
+                     0);
+}
+
+/* An edited pool.json does not change what the pool was made with: nothing is served. */
+static void made_once(void **state)
+{
+    (void)state;
+    struct rig *r = &rig;
+    static const struct {
+        const char *from, *to;
+    } edits[] = {
+        {"\"retentionDays\":7,", "\"retentionDays\":8,"},
+        {"\"retentionDays\":7,", "\"retentionDays\":7,\"purgeProtection\":true,"},
+        {"\"retentionDays\":7,", ""},
+        {"\"name\":\"dev\"", "\"name\":\"dew\""},
+        {"\"tenant\":\"7", "\"tenant\":\"8"},
+    };
+    char was[sizeof r->pool_json];
+    memcpy(was, r->pool_json, sizeof was);
+    rig_send(r, 0, CTL_QUIESCE, 3, bytes_of(NULL, 0));
+    rig_settle(r);
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        const char *at = strstr(was, edits[i].from);
+        assert_non_null(at);
+        int n = snprintf(r->pool_json, sizeof r->pool_json, "%.*s%s%s", (int)(at - was), was,
+                         edits[i].to, at + strlen(edits[i].from));
+        assert_true(n > 0 && (size_t)n < sizeof r->pool_json);
+        rig_stop(r);
+        rig_start(r, false);
+        rig_serve(r);
+        assert_int_equal(r->loaded_err, HSM_E_CORRUPT);
+        assert_non_null(strstr(r->loaded_detail, "which never changes"));
+        assert_int_equal(atomic_load(&r->b->phase), PHASE_REFUSED);
+    }
+    memcpy(r->pool_json, was, sizeof was);
+    rig_stop(r);
+    rig_start(r, false);
+    rig_serve(r);
+    assert_int_equal(r->loaded_err, HSM_OK);
 }
 
 /* Versions and keys have limits. */
@@ -563,6 +610,10 @@ static void waits_for_keys(void **state)
     rig_settle(r);
     assert_false(r->answer.there);
     assert_int_equal(r->b->held.parked_n, 1);
+    rig_send(r, 0, CTL_STATUS, 4, bytes_of(NULL, 0));
+    rig_settle(r);
+    assert_int_equal(r->status.keys_awaited, 1);
+    assert_int_equal(r->status.issuers_known, 0);
     r->net.mode = SERVER_NORMAL;
     rig_wait(r, id);
     assert_true(r->answer.there);
@@ -607,6 +658,7 @@ int main(void)
         cmocka_unit_test(own_writers_wait), cmocka_unit_test(commit_fails),
         cmocka_unit_test(restart),          cmocka_unit_test(deadline),
         cmocka_unit_test(limits),           cmocka_unit_test(retention_ends),
+        cmocka_unit_test(made_once),
     };
     int failed = cmocka_run_group_tests(alone, NULL, NULL);
     return failed + cmocka_run_group_tests(shared, start, stop);

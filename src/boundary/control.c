@@ -21,7 +21,7 @@ bool control_send(struct boundary *b, unsigned type, uint64_t id, struct bytes p
     return ok;
 }
 
-static bool undecodable(struct boundary *b, const struct ring_frame *f)
+bool control_undecodable(struct boundary *b, const struct ring_frame *f)
 {
     boundary_end(b, EXIT_PROTOCOL, "message %s does not decode", wire_type_name(f->type));
     return false;
@@ -50,7 +50,7 @@ bool control_hello(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_hello h;
     if (wire_hello_decode(f->payload, &h) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     if (h.version != WIRE_VERSION || h.lanes != b->rings.lanes) {
         boundary_end(b, EXIT_PROTOCOL,
                      "the gateway speaks version %u with %u lanes, not %u with %u", h.version,
@@ -92,7 +92,7 @@ bool control_load_begin(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_load_begin m;
     if (wire_load_begin_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     const char *why = "";
     hsm_err err = state_load_begin(b->state, b->control.sc, m.index, m.digest, &b->claim, &why);
     if (err == HSM_OK && b->fresh && m.digest.n > 0) {
@@ -111,11 +111,11 @@ bool control_load_records(struct boundary *b, const struct ring_frame *f)
     struct wire_record r;
     struct bytes item;
     if (wire_load_records_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     while (wire_list_next(&m.records, &item)) {
         const char *why = "";
         if (wire_record_decode(item, &r) != HSM_OK)
-            return undecodable(b, f);
+            return control_undecodable(b, f);
         hsm_err err = state_load_record(b->state, b->control.sc, &r, &why);
         if (err != HSM_OK)
             return loaded(b, f->id, err, why);
@@ -123,11 +123,16 @@ bool control_load_records(struct boundary *b, const struct ring_frame *f)
     return true;
 }
 
-#define OTHER_POOL "pool.json names another pool or tenant than the sealed pool record"
+/* What a pool is made with it keeps. */
+#define OTHER_POOL                                                                                 \
+    "pool.json has another name, tenant, retention or purge protection than the sealed pool "      \
+    "record, which never changes"
 static bool is_pool_of_init(const struct boundary *b)
 {
-    const struct pool_info *p = &b->state->pool;
-    return strcmp(p->name, b->init.info.name) == 0 && strcmp(p->tenant, b->init.info.tenant) == 0;
+    const struct pool_info *p = &b->state->pool, *init = &b->init.info;
+    return strcmp(p->name, init->name) == 0 && strcmp(p->tenant, init->tenant) == 0 &&
+           p->retention_days == init->retention_days &&
+           p->purge_protection == init->purge_protection;
 }
 
 static hsm_err check_loaded(struct boundary *b, const char **why)
@@ -149,7 +154,7 @@ bool control_load_end(struct boundary *b, const struct ring_frame *f)
 {
     const char *why = "";
     if (f->payload.n != 0)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     hsm_err err = check_loaded(b, &why);
     if (err != HSM_OK)
         return loaded(b, f->id, err, why);
@@ -169,7 +174,7 @@ bool control_audit_resume(struct boundary *b, const struct ring_frame *f)
     struct audit_position at = {0};
     if (wire_audit_resume_decode(f->payload, &m) != HSM_OK ||
         m.hash.n != (m.seq == 0 ? 0 : sizeof at.hash))
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     at.seq = m.seq;
     if (m.hash.n > 0)
         memcpy(at.hash, m.hash.p, sizeof at.hash);
@@ -249,7 +254,7 @@ bool control_apply(struct boundary *b, const struct ring_frame *f)
     struct uuid txn;
     const char *why = "";
     if (wire_apply_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     bool had_pool = b->state->has_pool;
     hsm_err err = state_apply(b->state, b->control.sc, &m, &txn, &why);
     if (err != HSM_OK) {
@@ -270,7 +275,7 @@ bool control_txn_failed(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_txn_failed m;
     if (wire_txn_failed_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     struct job *j = held_take(b, &m.txn);
     if (j == NULL)
         return true;
@@ -290,7 +295,7 @@ bool control_net_data(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_net_data m;
     if (wire_net_data_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     struct auth *auth = atomic_load(&b->auth);
     if (auth != NULL)
         auth_net_data(auth, m.conn, m.data);
@@ -301,44 +306,19 @@ bool control_net_close(struct boundary *b, const struct ring_frame *f)
 {
     struct wire_net_close m;
     if (wire_net_close_decode(f->payload, &m) != HSM_OK)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     struct auth *auth = atomic_load(&b->auth);
     if (auth != NULL)
         auth_net_closed(auth, m.conn);
     return true;
 }
 
-/* ---- status, stop ---- */
-
-bool control_status(struct boundary *b, const struct ring_frame *f)
-{
-    if (f->payload.n != 0)
-        return undecodable(b, f);
-    struct audit_position at = audit_position(b->audit);
-    const struct state *s = b->state;
-    struct wire_status m = {
-        .pool_state = (uint8_t)(s->has_pool ? s->pool.state : POOL_NEW),
-        .keys = s->active.n + s->deleted.n,
-        .versions = s->version_n,
-        .applied = s->index,
-        .audit_seq = at.seq,
-        .audit_hash = bytes_of(at.hash, sizeof at.hash),
-        .audit_key = bytes_of(b->audit->spki, b->audit->spki_n),
-    };
-    struct auth *auth = atomic_load(&b->auth);
-    if (auth != NULL)
-        auth_stats(auth, &m.token_hits, &m.token_misses);
-    uint8_t buf[512];
-    struct wr w = wr_of(buf, sizeof buf);
-    wire_status_put(&w, &m);
-    HSM_ASSERT(wr_ok(&w) == HSM_OK);
-    return control_send(b, CTL_STATUS_RESULT, f->id, wr_view(&w));
-}
+/* ---- stop ---- */
 
 bool control_quiesce(struct boundary *b, const struct ring_frame *f)
 {
     if (f->payload.n != 0)
-        return undecodable(b, f);
+        return control_undecodable(b, f);
     b->quiesce_us = clock_mono_us() + QUIESCE_US;
     b->quiesce_id = f->id;
     if (boundary_phase(b) == PHASE_SERVING)

@@ -14,8 +14,11 @@ bool control_apply(struct boundary *b, const struct ring_frame *f);
 bool control_txn_failed(struct boundary *b, const struct ring_frame *f);
 bool control_net_data(struct boundary *b, const struct ring_frame *f);
 bool control_net_close(struct boundary *b, const struct ring_frame *f);
-bool control_status(struct boundary *b, const struct ring_frame *f);
+bool control_status(struct boundary *b, const struct ring_frame *f); /* status.c */
 bool control_quiesce(struct boundary *b, const struct ring_frame *f);
+
+/* The gateway broke the protocol: ends the boundary, returns false. */
+bool control_undecodable(struct boundary *b, const struct ring_frame *f);
 
 /* ---- own.c: the boundary's own transactions ---- */
 /* Propose the pool record and the administrators' roles. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/pool.h"
+#include "fabric/identity/pool_settings.h"
 #include "partition/supervisor.h"
 
 const struct cli_command cli_local_commands[] = {
@@ -13,6 +14,25 @@ const struct cli_command cli_local_commands[] = {
     {"env", local_env, "shell settings for az, Python, Node, curl: eval \"$(keyhold env)\""},
     {NULL, NULL, NULL},
 };
+
+static bool is_true(const struct json_doc *s, const char *name)
+{
+    bool value = false;
+    uint32_t v = json_get_nn(s, 0, name);
+    return v != JSON_NONE && json_bool(s, v, &value) == HSM_OK && value;
+}
+
+/* Those that the pool was made with; the present ones are role assignments. */
+static void print_administrators(const struct cli *c)
+{
+    struct pool_settings s;
+    char path[PATH_MAX];
+    cli_path(c, HOME_POOL_INIT, path);
+    if (pool_settings_read(path, &s) != HSM_OK)
+        return;
+    for (size_t i = 0; i < s.administrator_n; i++)
+        (void)printf("%s%s\n", i == 0 ? "first admins  " : "              ", s.administrator[i]);
+}
 
 static void print_table(const struct cli *c, const struct partition_config *cfg,
                         const struct json_doc *s)
@@ -27,6 +47,10 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
                  "tamper-proof case\n",
                  pool_text(s, 0, "protection", protection, sizeof protection),
                  pool_text(s, 0, "secretMemory", memory, sizeof memory));
+    (void)printf("retention     %lld days, purge protection %s\n",
+                 (long long)pool_int(s, 0, "retentionDays"),
+                 is_true(s, "purgeProtection") ? "on" : "off");
+    print_administrators(c);
     (void)printf("keys          %lld (%lld versions)\n", (long long)pool_int(s, 0, "keys"),
                  (long long)pool_int(s, 0, "versions"));
     (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",

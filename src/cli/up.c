@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "cli/creation.h"
 #include "cli/local.h"
-#include "codec/json.h"
 #include "fabric/identity/pki.h"
 #include "partition/process.h"
 #include "partition/supervisor.h"
@@ -24,43 +24,6 @@
 #define SOCKET_NAME_MAX 80 /* "run/gateway-0.sock" and the like must fit sockaddr_un below HOME */
 
 /* ---- first-run files ---- */
-
-static bool write_pool_init(const struct cli *c, const struct partition_config *cfg,
-                            const struct directory *d)
-{
-    static uint8_t roots[16384], json[32768];
-    char path[PATH_MAX];
-    size_t roots_n;
-    cli_path(c, HOME_PKI "/ca.pem", path);
-    if (file_read(path, roots, sizeof roots, &roots_n) != HSM_OK)
-        return false;
-    struct wr w = wr_of(json, sizeof json);
-    struct json_wr j = json_wr_of(&w);
-    char issuer[128], keys_path[128];
-    (void)snprintf(issuer, sizeof issuer, "https://sts.windows.net/%s/", d->tenant);
-    (void)snprintf(keys_path, sizeof keys_path, "/%s/discovery/v2.0/keys", d->tenant);
-    json_obj_open(&j);
-    json_name(&j, "name"), json_put_str(&j, cfg->name);
-    json_name(&j, "tenant"), json_put_str(&j, d->tenant);
-    json_name(&j, "administrators"), json_arr_open(&j);
-    json_put_str(&j, d->admin.oid), json_put_str(&j, d->user.oid);
-    json_arr_close(&j);
-    json_name(&j, "retentionDays"), json_put_int(&j, 90);
-    json_name(&j, "purgeProtection"), json_put_bool(&j, false);
-    json_name(&j, "auth"), json_obj_open(&j);
-    json_name(&j, "audienceHosts"), json_arr_open(&j);
-    json_put_str(&j, "managedhsm.localhost"), json_put_str(&j, "managedhsm.azure.net");
-    json_arr_close(&j);
-    json_name(&j, "issuers"), json_arr_open(&j), json_obj_open(&j);
-    json_name(&j, "issuer"), json_put_str(&j, issuer);
-    json_name(&j, "host"), json_put_str(&j, "localhost");
-    json_name(&j, "port"), json_put_int(&j, cfg->port);
-    json_name(&j, "path"), json_put_str(&j, keys_path);
-    json_name(&j, "roots"), json_put_bytes(&j, bytes_of(roots, roots_n));
-    json_obj_close(&j), json_arr_close(&j), json_obj_close(&j), json_obj_close(&j);
-    cli_path(c, HOME_POOL_INIT, path);
-    return wr_ok(&w) == HSM_OK && file_replace(path, wr_view(&w), 0600) == HSM_OK;
-}
 
 static int make_config(struct cli *c, const char *name, const char *port, const char *cpus,
                        struct partition_config *cfg, const struct directory *d)
@@ -118,7 +81,8 @@ static int lock_home(const struct cli *c)
     return CLI_OK;
 }
 
-static int prepare(struct cli *c, const char *name, const char *port, const char *cpus)
+static int prepare(struct cli *c, const char *name, const char *port, const char *cpus,
+                   const struct creation *creation)
 {
     char path[PATH_MAX], text[600] = "";
     struct partition_config cfg;
@@ -133,7 +97,10 @@ static int prepare(struct cli *c, const char *name, const char *port, const char
                                        NULL, text, sizeof text) != HSM_OK)
         status = cli_fail(CLI_FAILED, "certificates: %s", text);
     cli_path(c, HOME_PARTITION "/seal", path);
-    if (status == CLI_OK && access(path, F_OK) != 0 && !write_pool_init(c, &cfg, &d))
+    bool exists = access(path, F_OK) == 0;
+    if (status == CLI_OK && exists)
+        status = creation_check(c, creation);
+    else if (status == CLI_OK && !creation_store(c, &cfg, &d, creation))
         status = cli_fail(CLI_FAILED, "cannot write %s/" HOME_POOL_INIT ": %s", c->home,
                           strerror(errno));
     directory_done(&d);
@@ -229,11 +196,14 @@ int local_up(struct cli *c)
          .kind = ARG_VALUE,
          .help = "name of the pool (default dev)"},
         {.name = "--cpus", .kind = ARG_VALUE, .help = "pin to these CPUs, e.g. 0,1"},
+        CREATION_ARGS,
         {.name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error"},
         {.name = NULL},
     };
     int ret;
-    if (!cli_args(c, args, "up [--home DIR] [--port N] [--name POOL] [--foreground]", &ret))
+    struct creation creation;
+    if (!cli_args(c, args, "up [--home DIR] [--port N] [--name POOL] [--foreground]", &ret) ||
+        !creation_parse(args, &creation, &ret))
         return ret;
     const char *port = args_value(args, "--port"), *name = args_value(args, "--name");
     struct partition_config cfg;
@@ -247,10 +217,11 @@ int local_up(struct cli *c)
             (name != NULL && strcmp(name, cfg.name) != 0))
             return cli_fail(CLI_FAILED, "pool %s runs on port %u already; `keyhold down` first",
                             cfg.name, cfg.port);
+        ret = creation_check(c, &creation);
         c->argc = 0;
-        return local_status(c);
+        return ret == CLI_OK ? local_status(c) : ret;
     }
-    ret = prepare(c, name, port, args_value(args, "--cpus"));
+    ret = prepare(c, name, port, args_value(args, "--cpus"), &creation);
     if (ret != CLI_OK)
         return ret;
     if (args_get(args, "--foreground")->given) {

@@ -65,6 +65,9 @@ static void put_status(struct json_wr *j, const struct wire_status *m)
     put_text(j, "auditHash", hash);
     json_name(j, "auditKey");
     json_put_b64u(j, m->audit_key);
+    put_count(j, "retentionDays", m->retention_days);
+    json_name(j, "purgeProtection");
+    json_put_bool(j, m->purge_protection == 1);
     put_count(j, "tokenHits", m->token_hits);
     put_count(j, "tokenMisses", m->token_misses);
 }

@@ -1,0 +1,65 @@
+/* CTL_STATUS: what the gateway may show of this boundary. Control thread. */
+#include "base/clock.h"
+#include "boundary/control.h"
+
+static size_t queued(struct job_queue *q)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    size_t n = q->n;
+    (void)pthread_mutex_unlock(&q->lock);
+    return n;
+}
+
+static void put_queues(struct boundary *b, struct wire_status *m)
+{
+    struct held *h = &b->held;
+    size_t lanes = 0;
+    for (unsigned i = 1; i <= b->rings.lanes; i++)
+        lanes += queued(&b->inbox[i]);
+    m->lanes_queued = (uint32_t)lanes;
+    m->slow_queued = (uint32_t)queued(&b->slow_queue);
+    (void)pthread_mutex_lock(&h->lock);
+    m->keys_awaited = (uint32_t)h->parked_n;
+    m->commits_awaited = (uint32_t)h->pending_n;
+    m->turns_awaited = (uint32_t)h->blocked_n;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+static void put_auth(struct boundary *b, struct wire_status *m)
+{
+    struct auth *auth = atomic_load(&b->auth);
+    if (auth == NULL)
+        return;
+    struct auth_counts c = auth_counts(auth, clock_now_ms());
+    m->token_hits = c.hits;
+    m->token_misses = c.misses;
+    m->issuers = (uint8_t)c.issuers;
+    m->issuers_known = (uint8_t)c.known;
+}
+
+bool control_status(struct boundary *b, const struct ring_frame *f)
+{
+    if (f->payload.n != 0)
+        return control_undecodable(b, f);
+    struct audit_position at = audit_position(b->audit);
+    const struct state *s = b->state;
+    struct wire_status m = {
+        .pool_state = (uint8_t)(s->has_pool ? s->pool.state : POOL_NEW),
+        .keys = s->active.n + s->deleted.n,
+        .versions = s->version_n,
+        .applied = s->index,
+        .audit_seq = at.seq,
+        .audit_hash = bytes_of(at.hash, sizeof at.hash),
+        .audit_key = bytes_of(b->audit->spki, b->audit->spki_n),
+        .retention_days = s->has_pool ? s->pool.retention_days : 0,
+        .purge_protection = s->has_pool && s->pool.purge_protection ? 1 : 0,
+        .deleted = s->deleted.n,
+    };
+    put_auth(b, &m);
+    put_queues(b, &m);
+    uint8_t buf[512];
+    struct wr w = wr_of(buf, sizeof buf);
+    wire_status_put(&w, &m);
+    HSM_ASSERT(wr_ok(&w) == HSM_OK);
+    return control_send(b, CTL_STATUS_RESULT, f->id, wr_view(&w));
+}
