@@ -43,7 +43,7 @@ struct auth {
     struct auth_cache *cache;
     EVP_MD *sha256;
     atomic_uint_fast64_t generation; /* of the key sets; cached verdicts of older ones are void */
-    atomic_uint_fast64_t misses;
+    atomic_uint_fast64_t hits, misses;
     pthread_rwlock_t lock;
     struct issuer issuer[AUTH_ISSUERS_MAX];
     /* control thread */
@@ -231,38 +231,56 @@ static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struc
     return auth_claims_check(&s->claims, &a->conf, now_ms / 1000, detail, cap);
 }
 
-hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms, struct identity **ret,
-                   char *detail, size_t cap)
+/* v: generation and time of this check; filled with the verdict, its identity with a reference. */
+static hsm_err verify_and_keep(struct auth *a, struct bytes token, uint64_t now_ms,
+                               const uint8_t digest[32], struct auth_verdict *v, char *detail,
+                               size_t cap)
+{
+    atomic_fetch_add_explicit(&a->misses, 1, memory_order_relaxed);
+    DEFER(scratch_done) struct scratch *s = malloc(sizeof *s);
+    if (s == NULL)
+        return HSM_E_NOMEM;
+    TRY(verify(a, token, now_ms, s, detail, cap, &v->generation));
+    TRY(auth_identity_new(&s->claims, &v->who));
+    v->verified_s = now_ms / 1000;
+    auth_cache_add(a->cache, digest, v, now_ms / 1000);
+    return HSM_OK;
+}
+
+hsm_err auth_check(struct auth *a, struct auth_memo *memo, struct bytes token, uint64_t now_ms,
+                   struct identity **ret, char *detail, size_t cap)
 {
     uint8_t digest[32];
     unsigned digest_n;
-    uint64_t generation = 0;
+    uint64_t generation = atomic_load(&a->generation);
+    struct auth_verdict v = {0};
     HSM_ASSERT(cap > 0);
     detail[0] = 0;
     if (token.n == 0)
         return HSM_E_TOKEN_MISSING;
     if (token.n > JWS_TEXT_MAX)
         return HSM_E_TOKEN_MALFORMED;
-    if (EVP_Digest(token.p, token.n, digest, &digest_n, a->sha256, NULL) != 1)
-        return HSM_E_NOMEM;
-    struct identity *who =
-        auth_cache_find(a->cache, digest, atomic_load(&a->generation), now_ms / 1000);
-    if (who == NULL) {
-        atomic_fetch_add_explicit(&a->misses, 1, memory_order_relaxed);
-        DEFER(scratch_done) struct scratch *s = malloc(sizeof *s);
-        if (s == NULL)
+    if (memo != NULL)
+        v.who = auth_memo_find(memo, token, generation, now_ms / 1000);
+    bool known = v.who != NULL;
+    if (!known) {
+        if (EVP_Digest(token.p, token.n, digest, &digest_n, a->sha256, NULL) != 1)
             return HSM_E_NOMEM;
-        TRY(verify(a, token, now_ms, s, detail, cap, &generation));
-        TRY(auth_identity_new(&s->claims, &who));
-        auth_cache_add(a->cache, digest, generation, now_ms / 1000, who);
+        known = auth_cache_find(a->cache, digest, generation, now_ms / 1000, &v);
+        if (!known)
+            TRY(verify_and_keep(a, token, now_ms, digest, &v, detail, cap));
+        if (memo != NULL)
+            auth_memo_add(memo, token, &v);
     }
-    *ret = who;
+    if (known)
+        atomic_fetch_add_explicit(&a->hits, 1, memory_order_relaxed);
+    *ret = v.who;
     return HSM_OK;
 }
 
 struct auth_counts auth_counts(struct auth *a, uint64_t now_ms)
 {
-    struct auth_counts c = {.hits = auth_cache_hits(a->cache),
+    struct auth_counts c = {.hits = atomic_load(&a->hits),
                             .misses = atomic_load(&a->misses),
                             .issuers = a->conf.issuer_n};
     pthread_rwlock_rdlock(&a->lock);

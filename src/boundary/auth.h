@@ -49,6 +49,12 @@ void identity_unref(struct identity *i);
  * sandbox closes; after the heap of libcrypto was taken over. */
 HSM_MUST_USE hsm_err auth_warm_up(void);
 
+/* A worker's own: what it needs to know a token again without hashing it. NULL memos of
+ * auth_check() are fine. */
+struct auth_memo;
+HSM_MUST_USE hsm_err auth_memo_new(struct auth_memo **ret);
+void auth_memo_free(struct auth_memo *m);
+
 struct auth;
 /* relay: how to send bytes to an issuer (see auth_net_*). config is taken over. */
 struct auth_relay {
@@ -70,10 +76,11 @@ void auth_free(struct auth *a);
  *                     tried again after keys_changed(); a fetch is on its way
  *   HSM_E_UNAVAILABLE a fetch has just failed
  *   HSM_E_TOKEN_*     detail[cap] is the text for the client (without Activity ID)
- * Thread-safe. A token that verified is cached by SHA-256 until its exp; a hit costs one hash.
+ * Thread-safe, memo apart. A token that verified is cached by SHA-256 until its exp; a hit costs
+ * one hash, and one comparison when this worker saw the token not long ago.
  * Unknown key ids cause at most one fetch per 5 s and issuer. */
-HSM_MUST_USE hsm_err auth_check(struct auth *a, struct bytes token, uint64_t now_ms,
-                                struct identity **ret, char *detail, size_t cap);
+HSM_MUST_USE hsm_err auth_check(struct auth *a, struct auth_memo *memo, struct bytes token,
+                                uint64_t now_ms, struct identity **ret, char *detail, size_t cap);
 struct auth_counts {
     uint64_t hits, misses;   /* of the cache */
     unsigned issuers, known; /* known: those with keys that are not too old */

@@ -13,13 +13,10 @@
 
 struct entry {
     uint8_t digest[32];
-    uint64_t generation;
-    uint64_t verified_s;
-    struct identity *who; /* NULL: free */
+    struct auth_verdict verdict; /* who NULL: free */
 };
 struct shard {
     pthread_mutex_t lock;
-    uint64_t hits;
     struct entry entry[SETS][WAYS];
 };
 struct auth_cache {
@@ -43,7 +40,7 @@ void auth_cache_free(struct auth_cache *c)
         return;
     for (unsigned i = 0; i < SHARDS; i++) {
         for (unsigned k = 0; k < SETS * WAYS; k++)
-            identity_unref(c->shard[i].entry[k / WAYS][k % WAYS].who);
+            identity_unref(c->shard[i].entry[k / WAYS][k % WAYS].verdict.who);
         pthread_mutex_destroy(&c->shard[i].lock);
     }
     free(c);
@@ -59,32 +56,38 @@ static struct entry *set_of(struct shard *s, const uint8_t digest[32])
     return s->entry[digest[1] % SETS];
 }
 
-static bool is_good(const struct entry *e, uint64_t generation, uint64_t now_s)
+bool auth_verdict_holds(const struct auth_verdict *v, uint64_t generation, uint64_t now_s)
 {
-    if (e->who == NULL || e->generation != generation)
+    if (v->who == NULL || v->generation != generation)
         return false;
     /* A clock that went back must not make a verdict last longer. */
-    bool fresh = now_s + 1 >= e->verified_s && now_s < e->verified_s + AUTH_CACHE_TRUST_S;
-    return fresh && now_s < e->who->exp + AUTH_CLOCK_SKEW_S;
+    bool fresh = now_s + 1 >= v->verified_s && now_s < v->verified_s + AUTH_CACHE_TRUST_S;
+    return fresh && now_s < v->who->exp + AUTH_CLOCK_SKEW_S;
 }
 
-struct identity *auth_cache_find(struct auth_cache *c, const uint8_t digest[32],
-                                 uint64_t generation, uint64_t now_s)
+struct identity *auth_identity_ref(struct identity *i)
+{
+    atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
+    return i;
+}
+
+bool auth_cache_find(struct auth_cache *c, const uint8_t digest[32], uint64_t generation,
+                     uint64_t now_s, struct auth_verdict *ret)
 {
     struct shard *s = shard_of(c, digest);
-    struct identity *who = NULL;
+    bool found = false;
     pthread_mutex_lock(&s->lock);
     struct entry *set = set_of(s, digest);
-    for (unsigned i = 0; i < WAYS && who == NULL; i++) {
-        if (is_good(&set[i], generation, now_s) && ct_eq(set[i].digest, digest, 32))
-            who = set[i].who;
-    }
-    if (who != NULL) {
-        atomic_fetch_add_explicit(&who->refs, 1, memory_order_relaxed);
-        s->hits++;
+    for (unsigned i = 0; i < WAYS && !found; i++) {
+        found = auth_verdict_holds(&set[i].verdict, generation, now_s) &&
+                ct_eq(set[i].digest, digest, 32);
+        if (found) {
+            *ret = set[i].verdict;
+            (void)auth_identity_ref(ret->who);
+        }
     }
     pthread_mutex_unlock(&s->lock);
-    return who;
+    return found;
 }
 
 /* The same token, else a place that is of no use any more, else the oldest. */
@@ -93,41 +96,28 @@ static struct entry *place_for(struct entry *set, const uint8_t digest[32], uint
 {
     struct entry *best = &set[0];
     for (unsigned i = 0; i < WAYS; i++) {
-        if (set[i].who != NULL && ct_eq(set[i].digest, digest, 32))
+        if (set[i].verdict.who != NULL && ct_eq(set[i].digest, digest, 32))
             return &set[i];
     }
     for (unsigned i = 0; i < WAYS; i++) {
-        if (!is_good(&set[i], generation, now_s))
+        if (!auth_verdict_holds(&set[i].verdict, generation, now_s))
             return &set[i];
-        if (set[i].verified_s < best->verified_s)
+        if (set[i].verdict.verified_s < best->verdict.verified_s)
             best = &set[i];
     }
     return best;
 }
 
-void auth_cache_add(struct auth_cache *c, const uint8_t digest[32], uint64_t generation,
-                    uint64_t now_s, struct identity *who)
+void auth_cache_add(struct auth_cache *c, const uint8_t digest[32], const struct auth_verdict *v,
+                    uint64_t now_s)
 {
     struct shard *s = shard_of(c, digest);
-    atomic_fetch_add_explicit(&who->refs, 1, memory_order_relaxed);
+    (void)auth_identity_ref(v->who);
     pthread_mutex_lock(&s->lock);
-    struct entry *e = place_for(set_of(s, digest), digest, generation, now_s);
-    struct identity *old = e->who;
+    struct entry *e = place_for(set_of(s, digest), digest, v->generation, now_s);
+    struct identity *old = e->verdict.who;
     memcpy(e->digest, digest, 32);
-    e->generation = generation;
-    e->verified_s = now_s;
-    e->who = who;
+    e->verdict = *v;
     pthread_mutex_unlock(&s->lock);
     identity_unref(old);
-}
-
-uint64_t auth_cache_hits(struct auth_cache *c)
-{
-    uint64_t hits = 0;
-    for (unsigned i = 0; i < SHARDS; i++) {
-        pthread_mutex_lock(&c->shard[i].lock);
-        hits += c->shard[i].hits;
-        pthread_mutex_unlock(&c->shard[i].lock);
-    }
-    return hits;
 }

@@ -78,13 +78,14 @@ static void cache_is_bounded(void **state)
             if (round == 0) {
                 struct identity *who;
                 assert_int_equal(auth_identity_new(&claims, &who), HSM_OK);
-                auth_cache_add(c, digest, 1, NOW_S, who);
+                struct auth_verdict v = {.generation = 1, .verified_s = NOW_S, .who = who};
+                auth_cache_add(c, digest, &v, NOW_S);
                 identity_unref(who);
             } else {
-                struct identity *who = auth_cache_find(c, digest, 1, NOW_S);
-                found += who != NULL;
-                identity_unref(who);
-                assert_null(auth_cache_find(c, digest, 2, NOW_S));
+                struct auth_verdict v = {0};
+                found += auth_cache_find(c, digest, 1, NOW_S, &v);
+                identity_unref(v.who);
+                assert_false(auth_cache_find(c, digest, 2, NOW_S, &v));
             }
         }
     }

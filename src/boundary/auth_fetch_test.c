@@ -82,7 +82,7 @@ static hsm_err check(struct env *e, const char *kid)
     struct identity *who = NULL;
     snprintf(header, sizeof header, "{\"alg\":\"RS256\",\"kid\":\"%s\"}", kid);
     struct bytes t = token_of(e->token, header, claims_text(ISSUER, AUDIENCE, ""), e->rsa, false);
-    hsm_err err = auth_check(e->auth, t, e->now_ms, &who, e->detail, sizeof e->detail);
+    hsm_err err = auth_check(e->auth, NULL, t, e->now_ms, &who, e->detail, sizeof e->detail);
     identity_unref(who);
     return err;
 }
@@ -357,7 +357,7 @@ static hsm_err check_anew(struct env *e, const char *kid)
              "\",\"oid\":\"" OID "\",\"nbf\":%ld,\"exp\":%ld}",
              now_s, now_s + 600);
     struct bytes t = token_of(e->token, header, claims, e->rsa, false);
-    hsm_err err = auth_check(e->auth, t, e->now_ms, &who, e->detail, sizeof e->detail);
+    hsm_err err = auth_check(e->auth, NULL, t, e->now_ms, &who, e->detail, sizeof e->detail);
     identity_unref(who);
     return err;
 }
@@ -498,14 +498,14 @@ static void two_issuers(void **state)
     struct identity *who = NULL;
     struct bytes t = token_of(e->token, "{\"alg\":\"RS256\",\"kid\":\"k1\"}",
                               claims_text("https://other.example/", AUDIENCE, ""), e->rsa, false);
-    assert_err(auth_check(e->auth, t, e->now_ms, &who, e->detail, sizeof e->detail), HSM_OK);
+    assert_err(auth_check(e->auth, NULL, t, e->now_ms, &who, e->detail, sizeof e->detail), HSM_OK);
     identity_unref(who);
     assert_err(check(e, "k1"), HSM_E_AGAIN);
     auth_net_closed(e->auth, 1);
     assert_err(check(e, "k1"), HSM_E_UNAVAILABLE);
     t = token_of(e->token, "{\"alg\":\"RS256\",\"kid\":\"k1\"}",
                  claims_text("https://third.example/", AUDIENCE, ""), e->rsa, false);
-    assert_err(auth_check(e->auth, t, e->now_ms, &who, e->detail, sizeof e->detail),
+    assert_err(auth_check(e->auth, NULL, t, e->now_ms, &who, e->detail, sizeof e->detail),
                HSM_E_TOKEN_ISSUER);
     assert_string_equal(e->detail, "AKV10032: Invalid issuer. Expected one of " ISSUER
                                    " https://other.example/, found https://third.example/.");

@@ -38,19 +38,33 @@ HSM_MUST_USE hsm_err auth_identity_new(const struct auth_claims *c, struct ident
 #define AUTH_SHOWN_MAX 200
 void auth_shown(char dst[AUTH_SHOWN_MAX + 4], const char *text);
 
-/* ---- cache ---- */
+/* ---- verdicts ---- */
 
+/* A token that verified. */
+#define AUTH_CACHE_TRUST_S 300u
+struct auth_verdict {
+    uint64_t generation; /* of the keys that it was verified with */
+    uint64_t verified_s;
+    struct identity *who;
+};
+/* Not of another generation, not past its exp, not older than AUTH_CACHE_TRUST_S. */
+bool auth_verdict_holds(const struct auth_verdict *v, uint64_t generation, uint64_t now_s);
+struct identity *auth_identity_ref(struct identity *i);
+
+/* All workers' verdicts, by SHA-256 of the token. */
 struct auth_cache;
 HSM_MUST_USE hsm_err auth_cache_new(struct auth_cache **ret);
 void auth_cache_free(struct auth_cache *c);
-/* A reference, or NULL. Entries of another generation, past their exp or verified more than
- * AUTH_CACHE_TRUST_S ago are not found. */
-#define AUTH_CACHE_TRUST_S 300u
-struct identity *auth_cache_find(struct auth_cache *c, const uint8_t digest[32],
-                                 uint64_t generation, uint64_t now_s);
+/* A verdict that holds, its identity with a reference; false: none. */
+bool auth_cache_find(struct auth_cache *c, const uint8_t digest[32], uint64_t generation,
+                     uint64_t now_s, struct auth_verdict *ret);
 /* Takes its own reference. */
-void auth_cache_add(struct auth_cache *c, const uint8_t digest[32], uint64_t generation,
-                    uint64_t now_s, struct identity *who);
-uint64_t auth_cache_hits(struct auth_cache *c);
+void auth_cache_add(struct auth_cache *c, const uint8_t digest[32], const struct auth_verdict *v,
+                    uint64_t now_s);
+
+/* One worker's last few, by the token itself: comparing costs less than hashing. NULL: none. */
+struct identity *auth_memo_find(struct auth_memo *m, struct bytes token, uint64_t generation,
+                                uint64_t now_s);
+void auth_memo_add(struct auth_memo *m, struct bytes token, const struct auth_verdict *v);
 
 #endif

@@ -84,7 +84,7 @@ static int child(void)
     auth_tick(a, NOW_MS);
     net_pump(&net);
     hsm_err err =
-        auth_check(a, bytes_of(m.token.p, m.token.n - 1), NOW_MS, &who, text, sizeof text);
+        auth_check(a, NULL, bytes_of(m.token.p, m.token.n - 1), NOW_MS, &who, text, sizeof text);
     identity_unref(who);
     auth_free(a);
     net_done(&net);

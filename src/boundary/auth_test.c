@@ -7,6 +7,7 @@
 struct env {
     struct net net;
     struct auth *auth;
+    struct auth_memo *memo;
     EVP_PKEY *rsa, *ec, *stranger, *ca_key;
     X509 *ca, *leaf;
     char jwks[4096];
@@ -49,9 +50,18 @@ static int setup(void **state)
     return e.net.changed == 1 ? 0 : -1;
 }
 
+static int setup_memo(void **state)
+{
+    if (setup(state) != 0)
+        return -1;
+    struct env *e = *state;
+    return auth_memo_new(&e->memo) == HSM_OK ? 0 : -1;
+}
+
 static int teardown(void **state)
 {
     struct env *e = *state;
+    auth_memo_free(e->memo);
     auth_free(e->auth);
     net_done(&e->net);
     EVP_PKEY_free(e->rsa);
@@ -68,7 +78,7 @@ static int teardown(void **state)
 static hsm_err check_at(struct env *e, struct bytes token, uint64_t now_ms, struct identity **ret)
 {
     snprintf(e->detail, sizeof e->detail, "unset");
-    return auth_check(e->auth, token, now_ms, ret, e->detail, sizeof e->detail);
+    return auth_check(e->auth, e->memo, token, now_ms, ret, e->detail, sizeof e->detail);
 }
 
 static hsm_err check_payload(struct env *e, const char *payload, struct identity **ret)
@@ -462,22 +472,27 @@ struct worker {
     struct auth *auth;
     struct bytes token[8];
     unsigned good, other;
+    bool with_memo;
 };
 
 static void *worker_run(void *arg)
 {
     struct worker *w = arg;
+    struct auth_memo *memo = NULL;
+    if (w->with_memo)
+        assert_int_equal(auth_memo_new(&memo), HSM_OK);
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct identity *who = NULL;
         char detail[256];
-        hsm_err err =
-            auth_check(w->auth, w->token[i % 8], NOW_MS + 600000, &who, detail, sizeof detail);
+        hsm_err err = auth_check(w->auth, memo, w->token[i % 8], NOW_MS + 600000, &who, detail,
+                                 sizeof detail);
         if (err == HSM_OK && strcmp(who->oid, OID) == 0)
             w->good++;
         else
             w->other++;
         identity_unref(who);
     }
+    auth_memo_free(memo);
     return NULL;
 }
 
@@ -501,6 +516,7 @@ static void workers(void **state)
         w[k].auth = e->auth;
         w[k].good = 0;
         w[k].other = 0;
+        w[k].with_memo = k % 2 == 1;
         assert_int_equal(pthread_create(&t[k], NULL, worker_run, &w[k]), 0);
     }
     char ec[1200];
@@ -521,6 +537,7 @@ static void workers(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define M(name) cmocka_unit_test_setup_teardown(name, setup_memo, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +551,8 @@ int main(void)
         T(cache),
         T(new_keys_flush),
         T(workers),
+        M(cache),
+        M(new_keys_flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

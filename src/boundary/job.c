@@ -20,12 +20,14 @@ hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, bool sl
     if (w->frame == NULL || w->out == NULL || w->txn_buf == NULL || w->crypto_buf == NULL ||
         w->record_buf == NULL || w->line == NULL)
         return HSM_E_NOMEM;
+    TRY(auth_memo_new(&w->memo));
     return seal_ctx_new(b->sealer, &w->sc);
 }
 
 void worker_done(struct worker *w)
 {
     seal_ctx_free(w->sc);
+    auth_memo_free(w->memo);
     free(w->frame);
     free(w->out);
     free(w->txn_buf);

@@ -79,6 +79,7 @@ struct worker {
     unsigned lane; /* 0: control and slow pool */
     bool slow;
     struct seal_ctx *sc;
+    struct auth_memo *memo;
     uint8_t *frame;      /* RING_FRAME_MAX */
     uint8_t *out;        /* result frame under construction */
     uint8_t *txn_buf;    /* RING_FRAME_MAX */

@@ -104,9 +104,10 @@ static hsm_err authenticate(struct job *j, bool *ret_challenge)
     *ret_challenge = false;
     if (auth == NULL)
         return request_fail(rq, HSM_E_UNAVAILABLE, "The HSM is starting; retry later.");
-    hsm_err err = rq->caller.token.n == 0 ? HSM_E_TOKEN_MISSING
-                                          : auth_check(auth, rq->caller.token, clock_now_ms(),
-                                                       &rq->who, rq->detail, sizeof rq->detail);
+    hsm_err err = rq->caller.token.n == 0
+                      ? HSM_E_TOKEN_MISSING
+                      : auth_check(auth, job_of(rq)->w->memo, rq->caller.token, clock_now_ms(),
+                                   &rq->who, rq->detail, sizeof rq->detail);
     *ret_challenge = err != HSM_OK && hsm_err_http(err) == 401;
     return err;
 }
