@@ -66,7 +66,8 @@ struct boundary {
     unsigned slow_n;
     struct job_queue slow_queue;
     struct held held;
-    int control_event; /* wakes the control thread for a tick */
+    atomic_size_t secret_held; /* bytes of waiting frames in secret memory */
+    int control_event;         /* wakes the control thread for a tick */
 
     pthread_t thread[RING_LANES_MAX + SLOW_THREADS_MAX];
     unsigned thread_n;

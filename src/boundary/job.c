@@ -141,18 +141,55 @@ static void wiped_free(uint8_t *p, size_t n)
     free(p);
 }
 
+void job_wipe(struct bytes part)
+{
+    if (part.n > 0)
+        secret_wipe((void *)(uintptr_t)part.p, part.n);
+}
+
+/* Frames with clear key material wait in secret memory only, and not in all of it: whoever sends
+ * them may have shown no good token yet. */
+#define SECRET_HELD_MAX ((size_t)512 << 10)
+
+static uint8_t *copy_new(struct job *j, size_t n)
+{
+    j->owned_is_secret = j->rq.op == OP_KEY_IMPORT && j->make == NULL;
+    if (!j->owned_is_secret)
+        return (uint8_t *)malloc(n);
+    atomic_size_t *held = &j->rq.b->secret_held;
+    uint8_t *p = NULL;
+    if (atomic_fetch_add(held, n) + n <= SECRET_HELD_MAX)
+        p = (uint8_t *)secret_alloc(n);
+    if (p == NULL)
+        (void)atomic_fetch_sub(held, n);
+    return p;
+}
+
+static void copy_free(struct job *j, uint8_t *p, size_t n)
+{
+    if (p == NULL)
+        return;
+    if (!j->owned_is_secret) {
+        wiped_free(p, n);
+        return;
+    }
+    secret_free(p);
+    (void)atomic_fetch_sub(&j->rq.b->secret_held, n);
+}
+
 void job_end(struct job *j)
 {
     if (j->rq.who != NULL)
         identity_unref(j->rq.who);
     keymat_unref(j->crypto.key);
     if (j->make != NULL) {
+        secret_buf_done(&j->make->secret_given);
         secret_buf_done(&j->make->secret_private);
         free(j->make);
     }
     free(j->rids);
     wiped_free(j->result, j->result_n);
-    wiped_free(j->owned, j->payload.n);
+    copy_free(j, j->owned, j->payload.n + 1);
     if (j->on_heap)
         free(j);
     else
@@ -164,10 +201,10 @@ struct job *job_hold(struct job *j)
     if (j->on_heap)
         return j;
     struct job *h = (struct job *)malloc(sizeof *h);
-    uint8_t *copy = (uint8_t *)malloc(j->payload.n + 1);
+    uint8_t *copy = copy_new(j, j->payload.n + 1);
     if (h == NULL || copy == NULL) {
         free(h);
-        free(copy);
+        copy_free(j, copy, j->payload.n + 1);
         return NULL;
     }
     if (j->payload.n > 0)

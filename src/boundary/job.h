@@ -22,9 +22,12 @@ enum job_kind {
     JOB_PURGE, /* end of a deleted key's retention */
 };
 
-/* A key made outside of the state lock, for the handler to use. */
+/* A key made, or checked, outside of the state lock, for the handler to use. */
 struct made_key {
     struct keymat_spec spec;
+    struct secret_buf secret_given; /* import: the numbers lie in here */
+    struct keymat_numbers given;
+    uint32_t ops; /* import: what the JWK says */
     struct secret_buf secret_private;
     struct keymat_public pub;
 };
@@ -45,7 +48,8 @@ struct job {
     unsigned lane;
     uint64_t frame_id;
     struct bytes payload; /* frame: envelope and body */
-    uint8_t *owned;       /* heap copy behind payload, or NULL */
+    uint8_t *owned;       /* copy behind payload, or NULL */
+    bool owned_is_secret; /* it lies in secret memory */
     bool on_heap;
     uint64_t started_us;
     uint64_t deadline_us; /* while it waits */
@@ -54,7 +58,7 @@ struct job {
 
     /* What a handler asks for besides an answer: */
     bool want_slow;                  /* to be run by the slow pool */
-    bool want_key;                   /* a key by make->spec, then to be run again */
+    bool want_key;                   /* a key by make, then to be run again */
     struct made_key *make;           /* heap; secret part filled once made */
     hsm_err (*after)(struct job *j); /* rest of the work, without the state lock */
     struct crypto_work crypto;
@@ -114,6 +118,9 @@ struct job *job_queue_get(struct job_queue *q);         /* NULL: empty */
 struct job *job_queue_wait(struct job_queue *q);        /* NULL: closed */
 void job_queue_close(struct job_queue *q);
 
+/* Wipe a part of a job's frame: a secret that the handler has taken over. Frames are copies that
+ * belong to their job, so writing to them is all right. */
+void job_wipe(struct bytes part);
 /* Take everything a job holds; frees it when it lies on the heap. */
 void job_end(struct job *j);
 /* The same job on the heap (j itself when it is there already): the slot is free then. NULL when

@@ -12,8 +12,8 @@
 struct keymat_spec {
     enum key_type kty;
     enum key_curve crv;
-    uint32_t bits;            /* RSA 2048/3072/4096, oct 128/192/256 */
-    uint32_t public_exponent; /* RSA: 3 or 65537 */
+    uint32_t bits;            /* RSA 2048/3072/4096, oct 128/192/256 (imported: 8 to 512) */
+    uint32_t public_exponent; /* RSA: 3 or 65537; imported: unused */
 };
 /* Fill defaults (RSA 2048/65537, EC P-256, oct 256) and check; HSM_E_BAD_PARAMETER with *why. */
 HSM_MUST_USE hsm_err keymat_spec_check(struct keymat_spec *spec, const char **why);
@@ -27,6 +27,23 @@ struct keymat_public {
 /* New key: serialised private part (own versioned format) in secret memory. Slow for RSA. */
 HSM_MUST_USE hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
                                      struct keymat_public *ret_public);
+
+/* Numbers of a key that somebody else made: big-endian without leading zeros; p == NULL: not given.
+ * RSA needs n, e, d, p, q and may have dp, dq, qi; EC needs d and may have x and y; oct has k. */
+struct keymat_numbers {
+    struct bytes n, e, d, p, q, dp, dq, qi;
+    struct bytes x, y;
+    struct bytes k;
+};
+/* The cheap part of the check: sizes, and which numbers are there. spec->kty and crv say what it is
+ * to be; bits is set. HSM_E_BAD_PARAMETER with *why. */
+HSM_MUST_USE hsm_err keymat_import_size(const struct keymat_numbers *given,
+                                        struct keymat_spec *spec, const char **why);
+/* The key that the numbers make, if all of them belong together; in the form of keymat_generate().
+ * spec: of keymat_import_size(). Slow for RSA. HSM_E_BAD_PARAMETER with *why. */
+HSM_MUST_USE hsm_err keymat_import(const struct keymat_numbers *given,
+                                   const struct keymat_spec *spec, struct secret_buf *ret_private,
+                                   struct keymat_public *ret_public, const char **why);
 
 struct keymat;
 /* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes

@@ -162,6 +162,20 @@ static void copy_public(const struct keymat_parts *p, struct keymat_public *ret)
     *ret = pub;
 }
 
+hsm_err keymat_finish(const struct wr *w, struct secret_buf *ret_private,
+                      struct keymat_public *ret_public)
+{
+    struct keymat_parts parts;
+    TRY(wr_ok(w));
+    TRY(keymat_parts_decode(wr_view(w), &parts));
+    struct secret_buf exact = {0};
+    TRY(secret_buf_new(&exact, w->n));
+    memcpy(exact.p, w->p, w->n);
+    copy_public(&parts, ret_public);
+    *ret_private = exact;
+    return HSM_OK;
+}
+
 hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
                         struct keymat_public *ret_public)
 {
@@ -172,14 +186,5 @@ hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_p
     TRY(secret_buf_new(&work, KEYMAT_PRIVATE_MAX));
     struct wr w = wr_of(work.p, work.n);
     TRY(write_private(&s, &w));
-    /* Read back what will be stored: a key that could not be opened again is no key. */
-    struct keymat_parts parts;
-    TRY(keymat_parts_decode(wr_view(&w), &parts));
-    DEFER(secret_buf_done) struct secret_buf exact = {0};
-    TRY(secret_buf_new(&exact, w.n));
-    memcpy(exact.p, w.p, w.n);
-    copy_public(&parts, ret_public);
-    *ret_private = exact;
-    exact = (struct secret_buf){0};
-    return HSM_OK;
+    return keymat_finish(&w, ret_private, ret_public);
 }

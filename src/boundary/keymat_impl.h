@@ -40,6 +40,10 @@ struct keymat_parts {
 HSM_MUST_USE hsm_err keymat_parts_decode(struct bytes b, struct keymat_parts *ret);
 void keymat_head_put(struct wr *w, enum key_type kty, enum key_curve crv, uint32_t bits);
 const char *keymat_group_name(enum key_curve crv); /* libcrypto's name of the curve */
+/* Read back the private part as it will be stored, and take its copy and its public half: a key
+ * that could not be opened again is no key. */
+HSM_MUST_USE hsm_err keymat_finish(const struct wr *w, struct secret_buf *ret_private,
+                                   struct keymat_public *ret_public);
 
 /* A context with key and algorithm set, used by one thread at a time. Exactly one of them is set.
  */

@@ -5,6 +5,7 @@
 #include "boundary/boundary.h"
 
 hsm_err keys_handle_create(struct request *rq);
+hsm_err keys_handle_import(struct request *rq);
 hsm_err keys_handle_get(struct request *rq);
 hsm_err keys_handle_list(struct request *rq);
 hsm_err keys_handle_versions(struct request *rq);
@@ -31,6 +32,24 @@ void keys_put_result(struct request *rq, const struct key *k, const struct uuid 
                      const struct version_fields *f, bool short_form, struct wr *out);
 /* 15 tags, 256 characters each. */
 HSM_MUST_USE hsm_err keys_check_tags(struct request *rq, struct bytes tags);
+
+/* What a new version has besides the key itself. */
+struct new_version {
+    struct bytes name; /* of the key, valid; as the client wrote it */
+    uint32_t ops;
+    uint8_t attr_set, attr_flags;
+    uint64_t nbf, exp;
+    struct bytes tags;
+};
+/* Room for one more version of that key, which may be new. *ret: the key, or NULL. */
+HSM_MUST_USE hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret);
+/* Records of the new version of k (NULL: a new key) in the request's transaction, and its answer.
+ */
+HSM_MUST_USE hsm_err keys_put_new(struct request *rq, const struct key *k,
+                                  const struct new_version *v, const struct made_key *made);
+/* Exportable keys and no others have a release policy. */
+HSM_MUST_USE hsm_err keys_check_export(struct request *rq, uint8_t attr_set, uint8_t attr_flags,
+                                       struct bytes policy);
 
 /* Record changes. */
 HSM_MUST_USE hsm_err keys_put_key(struct request *rq, struct bytes name,

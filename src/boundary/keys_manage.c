@@ -27,6 +27,8 @@ static hsm_err update_fields(struct request *rq, const struct wire_key_update *m
         hsm_err err = key_ops_valid(m->key_ops, (enum key_type)f->kty, &why);
         if (err != HSM_OK)
             return request_fail(rq, err, "%s", why);
+        if ((m->key_ops & ~key_possible_ops((enum key_type)f->kty, f->bits)) != 0)
+            return request_fail(rq, HSM_E_BAD_PARAMETER, "%s", KEY_OPS_SIZE_TEXT);
         f->ops = m->key_ops;
     }
     if (m->has_tags != 0) {

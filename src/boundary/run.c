@@ -261,7 +261,12 @@ static bool make_room(struct worker *w, struct job *j, hsm_err err)
 static bool make_key(struct worker *w, struct job *j)
 {
     struct made_key *m = j->make;
-    hsm_err err = keymat_generate(&m->spec, &m->secret_private, &m->pub);
+    const char *why = "";
+    hsm_err err = m->secret_given.p == NULL
+                      ? keymat_generate(&m->spec, &m->secret_private, &m->pub)
+                      : keymat_import(&m->given, &m->spec, &m->secret_private, &m->pub, &why);
+    if (why[0] != '\0')
+        err = request_fail(&j->rq, err, "%s", why);
     if (make_room(w, j, err))
         return true; /* the handler asks for the key again */
     if (err != HSM_OK)

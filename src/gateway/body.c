@@ -208,6 +208,9 @@ hsm_err body_write(const struct route *r, struct bytes body, struct body_ctx *c,
     case OP_KEY_CREATE:
         TRY(body_key_create(r, c, out));
         break;
+    case OP_KEY_IMPORT:
+        TRY(body_key_import(r, c, out));
+        break;
     case OP_KEY_UPDATE:
         TRY(body_key_update(r, c, out));
         break;

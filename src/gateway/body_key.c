@@ -10,6 +10,7 @@
 #define POLICY_BYTES_MAX 65536
 #define VALUE_BYTES_MAX  131072
 #define SMALL_BYTES_MAX  64
+#define JWK_BYTES_MAX    32768
 #define TIME_MAX         253402300799 /* 9999-12-31 */
 
 static hsm_err not_here(struct body_ctx *c, const char *what)
@@ -184,6 +185,32 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
     TRY(read_tags(c, &m.tags, &there));
     TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
     wire_key_create_put(out, &m);
+    return HSM_OK;
+}
+
+/* The JWK goes on as it is: the numbers of a key are for the boundary's own parser. */
+hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *out)
+{
+    struct wire_key_import m = {.name = r->name};
+    struct attrs a;
+    uint32_t key;
+    bool there;
+    TRY(body_container(c, 0, "key", JSON_OBJECT, &key));
+    if (key == JSON_NONE)
+        return body_bad(c, "Property 'key' is missing.");
+    if (json_get_nn(&c->doc, key, "key_hsm") != JSON_NONE)
+        return not_here(c, "Import of a key that is wrapped for the HSM (key.key_hsm) is");
+    m.key = json_raw(&c->doc, key);
+    if (m.key.n > JWK_BYTES_MAX)
+        return body_bad(c, "Property 'key' is longer than %d bytes.", JWK_BYTES_MAX);
+    TRY(read_attrs(c, &a));
+    m.attr_set = a.set;
+    m.attr_flags = a.flags;
+    m.nbf = a.nbf;
+    m.exp = a.exp;
+    TRY(read_tags(c, &m.tags, &there));
+    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    wire_key_import_put(out, &m);
     return HSM_OK;
 }
 

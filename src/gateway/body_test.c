@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/body.h"
@@ -144,6 +145,44 @@ static void test_key_create_refusals(void **state)
     assert_int_equal(run(OP_KEY_CREATE,
                          "{\"kty\":\"oct-HSM\",\"attributes\":{\"external_key\":{\"id\":\"x\"}}}"),
                      HSM_E_NOT_IMPLEMENTED);
+}
+
+static void test_key_import(void **state)
+{
+    static const char *const bad[] = {"{}",
+                                      "{\"key\":null}",
+                                      "{\"key\":\"a\"}",
+                                      "{\"key\":[{}]}",
+                                      
+                                      "{\"key\":{\"d\":\"AA\",\"d\":\"AA\"}}",
+                                      "{\"key\":{},\"tags\":[]}",
+                                      "{\"key\":{},\"attributes\":{\"enabled\":0}}",
+                                      "{\"key\":{},\"release_policy\":{}}"};
+    (void)state;
+    /* The JWK is not looked at here. */
+    assert_int_equal(run(OP_KEY_IMPORT,
+                         "{\"Hsm\":true, \"key\": {\"kty\" :7,\"x\":[ ]} ,\"tags\":{\"a\":"
+                         "\"b\"},\"attributes\":{\"enabled\":false,\"exp\":9}}"),
+                     HSM_OK);
+    DECODE(key_import, m);
+    assert_true(bytes_eq_str(m.name, "k1"));
+    assert_true(bytes_eq_str(m.key, "{\"kty\" :7,\"x\":[ ]}"));
+    assert_int_equal(m.attr_set, ATTR_ENABLED | ATTR_EXP);
+    assert_int_equal(m.attr_flags, 0);
+    assert_int_equal(m.exp, 9);
+    assert_true(m.tags.n > 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        hsm_err err = run(OP_KEY_IMPORT, bad[i]);
+        if (err != HSM_E_BAD_PARAMETER)
+            fail_msg("%s: %s", bad[i], hsm_err_name(err));
+    }
+    assert_int_equal(run(OP_KEY_IMPORT, "{\"key\":{\"kty\":\"RSA-HSM\",\"key_hsm\":\"AA\"}}"),
+                     HSM_E_NOT_IMPLEMENTED);
+    static char text[40000];
+    (void)snprintf(text, sizeof text, "{\"key\":{\"k\":\"%032761d\"}}", 0);
+    assert_int_equal(run(OP_KEY_IMPORT, text), HSM_E_BAD_PARAMETER);
+    (void)snprintf(text, sizeof text, "{\"key\":{\"k\":\"%032760d\"}}", 0);
+    assert_int_equal(run(OP_KEY_IMPORT, text), HSM_OK);
 }
 
 static void test_key_update(void **state)
@@ -373,15 +412,11 @@ static void test_bodiless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_create),
-        cmocka_unit_test(test_key_create_refusals),
-        cmocka_unit_test(test_key_update),
-        cmocka_unit_test(test_crypto),
-        cmocka_unit_test(test_crypto_limits),
-        cmocka_unit_test(test_roles),
-        cmocka_unit_test(test_sd),
-        cmocka_unit_test(test_rng),
-        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_key_create), cmocka_unit_test(test_key_create_refusals),
+        cmocka_unit_test(test_key_import), cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_crypto),     cmocka_unit_test(test_crypto_limits),
+        cmocka_unit_test(test_roles),      cmocka_unit_test(test_sd),
+        cmocka_unit_test(test_rng),        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_bodiless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

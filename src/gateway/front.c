@@ -23,6 +23,7 @@ struct pending *front_slot_take(struct front *f, struct http_exchange *x)
     p->generation++;
     p->face = NULL;
     p->what = NULL;
+    p->is_secret = false;
     p->refusal = HSM_OK;
     p->detail[0] = '\0';
     p->ctx.op = WIRE_TYPE_NONE;
@@ -91,10 +92,12 @@ void front_finish(struct front *f, struct pending *p, const struct outcome *o)
         render_error(o->err, o->detail, p->activity, &w);
         body = wr_view(&w);
     }
-    /* The connection may hand over its next request before http_respond() returns. */
+    /* The connection may hand over its next request before http_respond() returns. A request that
+     * was refused may hold a secret in the wrong place. */
     struct http_exchange *x = p->x;
+    bool secret = p->is_secret || o->status >= 400;
     front_slot_free(f, p);
-    http_respond(x, o->status, wr_view(&headers), body, o->secret);
+    http_respond(x, o->status, wr_view(&headers), body, secret);
 }
 
 void front_finish_error(struct front *f, struct pending *p, unsigned err, struct bytes detail)
@@ -106,7 +109,6 @@ void front_finish_error(struct front *f, struct pending *p, unsigned err, struct
         .detail = detail,
         .challenge = status == 401,
         .retry_after_s = status == 429 || status == 503 ? 1 : 0,
-        .secret = front_op_is_secret(p->ctx.op),
     };
     front_finish(f, p, &o);
 }
@@ -147,8 +149,8 @@ static void finish_result(struct front *f, struct pending *p, struct bytes resul
         front_finish_error(f, p, HSM_E_INTERNAL, bytes_of(NULL, 0));
         return;
     }
-    bool is_secret = front_op_is_secret(p->ctx.op);
-    struct outcome o = {.status = info->success, .secret = is_secret, .body = wr_view(&w)};
+    bool is_secret = p->is_secret;
+    struct outcome o = {.status = info->success, .body = wr_view(&w)};
     add_async(&o, p->ctx.op, result);
     front_finish(f, p, &o);
     if (is_secret)

@@ -23,6 +23,7 @@ struct pending {
     uint32_t next_free;
     const struct face *face;
     const char *what; /* OP_UNIMPLEMENTED */
+    bool is_secret;   /* front_op_is_secret() of the operation that was asked for */
     hsm_err refusal;  /* not HSM_OK: told when the token turns out to be good */
     char detail[ROUTE_DETAIL_MAX];
     char activity[UUID_TEXT_LEN + 1];
@@ -62,7 +63,6 @@ struct outcome {
     bool bare;      /* the body of the first challenge: "OK" on GET, else none */
     const char *async_path;
     unsigned retry_after_s;
-    bool secret;
     struct bytes body; /* status < 400 */
 };
 /* Responds and frees the slot. */
@@ -77,7 +77,7 @@ void front_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *hea
 /* Bodies of these carry plaintext, key material or random bytes: buffers are wiped. */
 static inline bool front_op_is_secret(unsigned op)
 {
-    return (op >= OP_ENCRYPT && op <= OP_VERIFY) || op == OP_RNG;
+    return (op >= OP_ENCRYPT && op <= OP_VERIFY) || op == OP_RNG || op == OP_KEY_IMPORT;
 }
 
 #endif

@@ -111,6 +111,7 @@ static void take_route(struct pending *p, const struct route *r)
 {
     p->ctx.op = r->op;
     p->what = r->what;
+    p->is_secret = front_op_is_secret(r->op);
     p->ctx.max = r->max;
     copy_text(p->ctx.name, sizeof p->ctx.name, r->name);
     copy_text(p->ctx.api_version, sizeof p->ctx.api_version, r->api_version);
@@ -143,7 +144,8 @@ static void forward(struct front *f, struct pending *p, const struct http_reques
 {
     struct wr w = wr_of(f->frame, RING_FRAME_MAX);
     hsm_err err = build(f, p, rq, token, &w);
-    if (err == HSM_E_NOT_IMPLEMENTED) { /* a feature inside a known operation */
+    const bool is_secret = p->is_secret; /* p may be another request's after an answer */
+    if (err == HSM_E_NOT_IMPLEMENTED) {  /* a feature inside a known operation */
         w = wr_of(f->frame, RING_FRAME_MAX);
         p->ctx.op = OP_UNIMPLEMENTED;
         put_caller(p, rq, token, bytes_str(p->ctx.api_version), &w);
@@ -154,7 +156,7 @@ static void forward(struct front *f, struct pending *p, const struct http_reques
     } else if (send_frame(f, p->ctx.op, front_slot_id(f, p), &w) != HSM_OK) {
         finish_busy(f, p);
     }
-    if (front_op_is_secret(p->ctx.op))
+    if (is_secret)
         secret_wipe(f->frame, w.n);
     scratch_clear(&f->scratch);
 }

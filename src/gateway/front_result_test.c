@@ -173,6 +173,38 @@ static void test_lists(void **state)
               "/deletedkeys/k1\",\"scheduledPurgeDate\":20}]}");
 }
 
+/* Whatever becomes of an import, its request is wiped. */
+static void test_import_is_secret(void **state)
+{
+    struct kit *k = *state;
+    struct wire_key key = sample_key(KTY_EC);
+    static const char good[] = "{\"key\":{\"kty\":\"EC\",\"d\":\"AA\"}}";
+    key.crv = CRV_P256;
+    with_token(k, "PUT /keys/k1?api-version=7.6", good);
+    receive(k, OP_KEY_IMPORT);
+    BODY(k, key_import, m);
+    assert_true(bytes_eq_str(m.key, "{\"kty\":\"EC\",\"d\":\"AA\"}"));
+    wire_key_put(result(k), &key);
+    answer(k, HSM_OK, "", false);
+    assert_int_equal(k->x.status, 200);
+    assert_true(k->x.secret);
+    with_token(k, "PUT /keys/k1?api-version=7.6", good);
+    receive(k, OP_KEY_IMPORT);
+    answer(k, HSM_E_BAD_PARAMETER, "no", false);
+    expect_error(k, 400, "BadParameter", "no");
+    assert_true(k->x.secret);
+    with_token(k, "PUT /keys/k1?api-version=7.6", "{\"key\":[\"AA\"]}");
+    receive(k, OP_REFUSED);
+    answer(k, HSM_OK, "", false);
+    assert_int_equal(k->x.status, 400);
+    assert_true(k->x.secret);
+    with_token(k, "POST /keys/k1?api-version=7.6", good); /* the wrong method */
+    receive(k, OP_REFUSED);
+    answer(k, HSM_OK, "", false);
+    assert_int_equal(k->x.status, 405);
+    assert_true(k->x.secret);
+}
+
 static void test_crypto(void **state)
 {
     struct kit *k = *state;
@@ -368,8 +400,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_key_bundles), T(test_oct_and_deleted), T(test_lists),     T(test_crypto),
-        T(test_roles),       T(test_security_domain), T(test_kid_hosts), T(test_rng_and_settings),
+        T(test_key_bundles),     T(test_oct_and_deleted),  T(test_lists),
+        T(test_crypto),          T(test_import_is_secret), T(test_roles),
+        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,12 +187,14 @@ static void test_refusals_wait(void **state)
 static void test_unimplemented(void **state)
 {
     struct kit *k = *state;
-    with_token(k, "PUT /keys/k1?api-version=7.4", "{\"key\":{}}");
+    with_token(k, "PUT /keys/k1?api-version=7.4", "{\"key\":{\"key_hsm\":\"AA\"}}");
     receive(k, OP_UNIMPLEMENTED);
     assert_int_equal(k->body.n, 0);
     answer(k, HSM_E_NOT_IMPLEMENTED, "", false);
     expect_error(k, 501, "NotImplemented",
-                 "The operation 'Import key' is not implemented by this server version.");
+                 "Import of a key that is wrapped for the HSM (key.key_hsm) is not implemented by "
+                 "this server version.");
+    assert_true(k->x.secret); /* there may be more in it than the wrapped key */
     with_token(k, "POST /backup?api-version=7.4", "{}");
     receive(k, OP_UNIMPLEMENTED);
     answer(k, HSM_OK, "", false);

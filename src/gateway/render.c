@@ -5,6 +5,7 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     struct json_wr j = json_wr_of(out);
     switch (ctx->op) {
     case OP_KEY_CREATE:
+    case OP_KEY_IMPORT:
     case OP_KEY_GET:
     case OP_KEY_UPDATE:
     case OP_KEY_DELETE:

@@ -258,7 +258,6 @@ static void test_missing_operations(void **state)
         enum http1_method m;
         const char *path;
     } c[] = {
-        {HTTP1_PUT, "/keys/k1"},
         {HTTP1_POST, "/keys/k1/backup"},
         {HTTP1_POST, "/keys/restore"},
         {HTTP1_POST, "/keys//restore"},

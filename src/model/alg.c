@@ -106,6 +106,19 @@ uint32_t key_default_ops(enum key_type t)
     return 0;
 }
 
+/* Other sizes of oct keys are for HMAC alone. */
+static bool is_aes(uint32_t bits)
+{
+    return bits == 128 || bits == 192 || bits == 256;
+}
+
+uint32_t key_possible_ops(enum key_type t, uint32_t bits)
+{
+    if (t == KTY_OCT && !is_aes(bits))
+        return KEY_OP__ALL & ~(uint32_t)(OPS_CIPHER | OPS_WRAP);
+    return KEY_OP__ALL;
+}
+
 /* ---- algorithms ------------------------------------------------------------------------------ */
 /* bits: key size an AES algorithm is tied to, 0 for any. */
 static const struct alg_info {
@@ -179,7 +192,7 @@ hsm_err crypto_alg_fits(unsigned alg, uint32_t op, enum key_type t, enum key_cur
         reason = "The algorithm does not fit the type of the key.";
     else if (t == KTY_EC && a->curve != c)
         reason = "The algorithm does not fit the curve of the key.";
-    else if (a->bits != 0 && a->bits != bits)
+    else if (a->bits != 0 ? a->bits != bits : t == KTY_OCT && (op & OPS_SIGN) == 0 && !is_aes(bits))
         reason = "The algorithm does not fit the size of the key.";
     if (reason == NULL)
         return HSM_OK;

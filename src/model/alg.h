@@ -88,6 +88,9 @@ uint32_t key_op_from_name(struct bytes name);          /* 0 when unknown */
 /* Names in the order they are written; walk bits 0.. with key_op_name(1u << i). */
 const char *key_op_name(uint32_t single_bit);
 uint32_t key_default_ops(enum key_type t);
+/* Operations that a key of that type and size can have: an oct key that is no AES key does not
+ * encrypt and wrap. */
+uint32_t key_possible_ops(enum key_type t, uint32_t bits);
 enum crypto_alg crypto_alg_from_name(struct bytes name); /* exact case; ALG_NONE when unknown */
 const char *crypto_alg_name(unsigned alg);
 const char *recovery_level_name(unsigned level);

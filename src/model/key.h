@@ -28,6 +28,10 @@ HSM_MUST_USE hsm_err key_may_use(const struct key_window *k, uint32_t op, uint64
  * is for RSA only. */
 HSM_MUST_USE hsm_err key_ops_valid(uint32_t ops, enum key_type t, const char **why);
 
+/* What is told when key_possible_ops() does not have all of them. */
+#define KEY_OPS_SIZE_TEXT                                                                          \
+    "An oct key of this size is for HMAC: it cannot encrypt, decrypt, wrapKey or unwrapKey."
+
 enum recovery_level key_recovery_level(unsigned retention_days, bool purge_protection);
 
 #endif

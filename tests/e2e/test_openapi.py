@@ -68,6 +68,10 @@ def keys(calls):
         version = calls("CreateKey", 200, key_name=n, body={"kty": kty, **size})["key"]["kid"].rsplit("/", 1)[1]
     refusals(calls, "CreateKey", key_name=n, body={"kty": "EC"}, more=[
         ({"body": {}}, 400), ({"body": {"kty": "AKP"}}, 501), ({"body": {"kty": "EC", "attributes": {"external_key": {}}}}, 501)])
+    jwk = {"kty": "oct", "k": BLOCK}
+    calls("ImportKey", 200, key_name=n + "-in", body={"key": jwk, "Hsm": True})
+    refusals(calls, "ImportKey", key_name=n + "-in", body={"key": jwk}, more=[
+        ({"body": {}}, 400), ({"body": {"key": {**jwk, "k": "A"}}}, 400), ({"body": {"key": {"kty": "RSA", "key_hsm": "AAAA"}}}, 501)])
     missing = {"key_name": n + "-none"}, 404
     no_version = {"key_version": V0}, 404
     for op, at in (("GetKey", {}), ("GetKeyVersion", {"key_version": version})):
@@ -85,6 +89,7 @@ def keys(calls):
     calls("DeleteKey", 200, key_name=gone)
     refusals(calls, "DeleteKey", key_name=gone, more=[({}, 404)])
     calls("CreateKey", 409, key_name=gone, body={"kty": "EC"})
+    calls("ImportKey", 409, key_name=gone, body={"key": jwk})
     calls("ListDeletedKeys", 200)
     refusals(calls, "ListDeletedKeys", more=[({"query": "?maxresults=26"}, 400)])
     calls("GetDeletedKey", 200, key_name=gone)

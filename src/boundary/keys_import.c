@@ -1,0 +1,122 @@
+/* Import of a key that somebody else made. Its clear form is in the frame until the first run of
+ * the handler has read it into secret memory; everything later works from there. */
+#include <stdlib.h>
+#include "boundary/keys.h"
+#include "codec/jwk_private.h"
+
+static hsm_err jwk_failed(struct request *rq, hsm_err err, const char *member)
+{
+    if (err != HSM_E_MALFORMED && err != HSM_E_RANGE)
+        return err;
+    if (member == NULL)
+        return request_fail(rq, HSM_E_BAD_PARAMETER,
+                            err == HSM_E_RANGE ? "JSON Web Key: it has too many members."
+                                               : "JSON Web Key: it is not a valid JSON object.");
+    if (err == HSM_E_RANGE && strcmp(member, "k") == 0)
+        return request_fail(rq, HSM_E_BAD_PARAMETER,
+                            "JSON Web Key: k property of oct key is too large, maximum size is %d",
+                            JWK_K_MAX);
+    return request_fail(rq, HSM_E_BAD_PARAMETER, "JSON Web Key: %s property is %s.", member,
+                        err == HSM_E_RANGE ? "too large" : "malformed");
+}
+
+static hsm_err ops_of(struct request *rq, const struct jwk_private *jwk,
+                      const struct keymat_spec *spec, uint32_t *ret)
+{
+    const char *why = "";
+    uint32_t possible = key_possible_ops(spec->kty, spec->bits);
+    uint32_t ops = 0;
+    for (size_t i = 0; i < jwk->op_n; i++) {
+        uint32_t op = key_op_from_name(jwk->op[i]);
+        if (op == 0)
+            return request_fail(rq, HSM_E_BAD_PARAMETER,
+                                "JSON Web Key: key_ops contains an unknown operation.");
+        ops |= op;
+    }
+    if (ops == 0)
+        ops = key_default_ops(spec->kty) & possible;
+    hsm_err err = key_ops_valid(ops, spec->kty, &why);
+    if (err != HSM_OK)
+        return request_fail(rq, err, "%s", why);
+    if ((ops & ~possible) != 0)
+        return request_fail(rq, HSM_E_BAD_PARAMETER, "%s", KEY_OPS_SIZE_TEXT);
+    *ret = ops;
+    return HSM_OK;
+}
+
+static hsm_err take(struct request *rq, const struct wire_key_import *m, struct made_key *made)
+{
+    struct jwk_private jwk;
+    const char *member = NULL;
+    const char *why = "";
+    TRY(secret_buf_new(&made->secret_given, JWK_NUMBERS_MAX));
+    hsm_err err = jwk_private_parse(m->key, made->secret_given.p, &jwk, &member);
+    if (err != HSM_OK)
+        return jwk_failed(rq, err, member);
+    if (jwk.has_other)
+        return request_fail(rq, HSM_E_BAD_PARAMETER,
+                            "JSON Web Key: RSA keys of more than two primes are not supported.");
+    made->spec = (struct keymat_spec){.kty = key_type_from_name(jwk.kty),
+                                      .crv = key_curve_from_name(jwk.crv)};
+    made->given = (struct keymat_numbers){.n = jwk.n,
+                                          .e = jwk.e,
+                                          .d = jwk.d,
+                                          .p = jwk.p,
+                                          .q = jwk.q,
+                                          .dp = jwk.dp,
+                                          .dq = jwk.dq,
+                                          .qi = jwk.qi,
+                                          .x = jwk.x,
+                                          .y = jwk.y,
+                                          .k = jwk.k};
+    if (made->spec.kty != KTY_EC)
+        made->spec.crv = CRV_NONE;
+    err = keymat_import_size(&made->given, &made->spec, &why);
+    if (err != HSM_OK)
+        return request_fail(rq, err, "%s", why);
+    return ops_of(rq, &jwk, &made->spec, &made->ops);
+}
+
+/* The numbers are checked without the state lock; the handler runs again then. */
+static hsm_err ask_for_check(struct job *j, const struct wire_key_import *m)
+{
+    if (j->make == NULL) {
+        struct made_key *made = (struct made_key *)calloc(1, sizeof *made);
+        hsm_err err = made == NULL ? HSM_E_NOMEM : take(&j->rq, m, made);
+        if (err == HSM_E_NOMEM && made != NULL) {
+            secret_buf_done(&made->secret_given); /* the frame is still there: it may run again */
+            free(made);
+            return err;
+        }
+        j->make = made;
+        job_wipe(m->key);
+        TRY(err);
+    }
+    j->want_key = true;
+    return HSM_OK;
+}
+
+hsm_err keys_handle_import(struct request *rq)
+{
+    struct job *j = job_of(rq);
+    struct wire_key_import m;
+    const struct key *k;
+    TRY(wire_key_import_decode(rq->body, &m));
+    if (!key_name_valid(m.name)) /* as in keys_handle_create */
+        return HSM_E_INVALID_KEY_ID;
+    TRY(keys_check_export(rq, m.attr_set, m.attr_flags, m.release_policy));
+    TRY(keys_check_tags(rq, m.tags));
+    TRY(keys_check_new(rq, m.name, &k));
+    if (j->make == NULL || j->make->secret_private.p == NULL)
+        return ask_for_check(j, &m);
+    const struct new_version v = {
+        .name = m.name,
+        .ops = j->make->ops,
+        .attr_set = m.attr_set,
+        .attr_flags = m.attr_flags,
+        .nbf = m.nbf,
+        .exp = m.exp,
+        .tags = m.tags,
+    };
+    return keys_put_new(rq, k, &v, j->make);
+}
