@@ -248,7 +248,7 @@ hsm_err body_crypto(const struct route *r, struct body_ctx *c, struct wr *out)
     if (m.value.p == NULL)
         return body_bad(c, "Property 'value' is missing.");
     if (r->op == OP_VERIFY) {
-        TRY(body_b64u(c, 0, "digest", SMALL_BYTES_MAX, &m.digest));
+        TRY(body_b64u(c, 0, "digest", VALUE_BYTES_MAX, &m.digest));
         if (m.digest.p == NULL)
             return body_bad(c, "Property 'digest' is missing.");
     }

@@ -246,6 +246,15 @@ static void test_crypto(void **state)
     assert_int_equal(run(OP_VERIFY, "{\"alg\":\"ES256\",\"value\":\"AA\"}"), HSM_E_BAD_PARAMETER);
 }
 
+/* before, then that many characters of base64url, then after */
+static void long_json(char *json, const char *before, size_t chars, const char *after)
+{
+    size_t n = strlen(before);
+    memcpy(json, before, n);
+    memset(json + n, 'A', chars);
+    memcpy(json + n + chars, after, strlen(after) + 1);
+}
+
 static void test_crypto_limits(void **state)
 {
     (void)state;
@@ -254,12 +263,12 @@ static void test_crypto_limits(void **state)
     assert_non_null(json);
     for (int over = 0; over < 2; over++) {
         size_t chars = (n + (size_t)over * 3) / 3 * 4 + 3;
-        size_t at = 0;
-        memcpy(json, "{\"alg\":\"A256GCM\",\"value\":\"", 26);
-        at = 26;
-        memset(json + at, 'A', chars);
-        memcpy(json + at + chars, "\"}", 3);
-        assert_int_equal(run(OP_ENCRYPT, json), over ? HSM_E_BAD_PARAMETER : HSM_OK);
+        hsm_err want = over ? HSM_E_BAD_PARAMETER : HSM_OK;
+        long_json(json, "{\"alg\":\"A256GCM\",\"value\":\"", chars, "\"}");
+        assert_int_equal(run(OP_ENCRYPT, json), want);
+        /* what is verified may be as long as what was signed: a message, or a DigestInfo */
+        long_json(json, "{\"alg\":\"HS256\",\"value\":\"AA\",\"digest\":\"", chars, "\"}");
+        assert_int_equal(run(OP_VERIFY, json), want);
     }
     free(json);
 }

@@ -157,6 +157,21 @@ def test_hmac(pool, keys, n):
     assert do(pool, key, "verify", {"alg": "HS" + n, "digest": b64u(digest[::-1]), "value": mac})["value"] is False
 
 
+def test_hmac_of_a_long_message(pool, keys):
+    message = os.urandom(40000)
+    mac = do(pool, keys["oct256"], "sign", {"alg": "HS512", "value": b64u(message)})["value"]
+    body = {"alg": "HS512", "digest": b64u(message), "value": mac}
+    assert do(pool, keys["oct256"], "verify", body)["value"] is True
+    assert do(pool, keys["oct256"], "verify", {**body, "digest": b64u(message[:-1])})["value"] is False
+
+
+def test_rsnull_verifies_the_longest_digest_info(pool, keys):
+    info = bytes.fromhex("3051300d060960864801650304020305000440") + hashlib.sha512(b"m").digest()
+    sig = do(pool, keys["rsa2048"], "sign", {"alg": "RSNULL", "value": b64u(info)})["value"]
+    for alg, tbs in (("RSNULL", info), ("RS512", info[19:])):
+        assert do(pool, keys["rsa2048"], "verify", {"alg": alg, "digest": b64u(tbs), "value": sig})["value"] is True
+
+
 def test_large_aes_values(pool, keys):
     text = os.urandom(65536)
     e = do(pool, keys["oct256"], "encrypt", {"alg": "A256GCM", "value": b64u(text)})
