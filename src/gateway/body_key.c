@@ -173,7 +173,8 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
     TRY(read_type(c, &m));
     TRY(body_int(c, 0, "key_size", 1, 65536, &there, &v));
     m.key_size = (uint32_t)v;
-    TRY(body_int(c, 0, "public_exponent", 1, UINT32_MAX, &there, &v));
+    /* 0 is what the SDK for Java sends when its caller gives none. */
+    TRY(body_int(c, 0, "public_exponent", 0, UINT32_MAX, &there, &v));
     m.public_exponent = (uint32_t)v;
     TRY(read_ops(c, &m.key_ops, &arr));
     m.has_ops = m.key_ops != 0; /* an empty array means the defaults */

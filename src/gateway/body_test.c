@@ -52,6 +52,9 @@ static void test_key_create(void **state)
     assert_int_equal(rsa.kty, KTY_RSA);
     assert_int_equal(rsa.key_size, 2048);
     assert_int_equal(rsa.public_exponent, 3);
+    assert_int_equal(run(OP_KEY_CREATE, "{\"kty\":\"RSA\",\"public_exponent\":0}"), HSM_OK);
+    DECODE(key_create, exponent);
+    assert_int_equal(exponent.public_exponent, 0);
     assert_int_equal(rsa.has_ops, 0);
     assert_int_equal(rsa.attr_set, 0);
     assert_true(bytes_eq_str(rsa.name, "k1"));

@@ -98,7 +98,7 @@ def test_create_rsa(pool, name, kty, size):
     rsa.RSAPublicNumbers(65537, int.from_bytes(n, "big")).public_key()
 
 
-@pytest.mark.parametrize("exponent,shown", [(3, "Aw"), (65537, "AQAB")])
+@pytest.mark.parametrize("exponent,shown", [(3, "Aw"), (65537, "AQAB"), (0, "AQAB")])
 def test_create_rsa_with_an_exponent(pool, name, exponent, shown):
     b = create(pool, name, "RSA", public_exponent=exponent)
     assert b["key"]["e"] == shown
