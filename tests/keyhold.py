@@ -97,6 +97,11 @@ class Pool:
     def down(self):
         return self.cli("down", check=False)
 
+    def configure(self, **members):
+        """Members of pool.json, for the next start of the boundary."""
+        f = self.home / "pool.json"
+        f.write_text(json.dumps({**json.loads(f.read_text()), **members}))
+
     def start(self, activate=True):
         self.up()
         if activate and self.status()["state"] != "Active":

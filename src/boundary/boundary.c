@@ -19,6 +19,7 @@ void boundary_end(struct boundary *b, int code, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    stock_close(b->stock);
     b->on_end(b, code, text);
 }
 
@@ -49,12 +50,21 @@ static void audit_to_ring(void *ctx, struct bytes line)
     (void)ring_put(b, b->rings.audit, &f);
 }
 
-static hsm_err make_parts(struct boundary *b, size_t cache_bytes)
+/* Keys that nobody asked for yet go before keys in use. */
+static bool shed_stock(void *stock)
+{
+    return stock_shed((struct stock *)stock);
+}
+
+static hsm_err make_parts(struct boundary *b, size_t cache_bytes,
+                          const unsigned prepared[STOCK__SIZES])
 {
     size_t limit = cache_bytes != 0 ? cache_bytes : secret_size() / 2;
     TRY(sealer_new(&b->roots, &b->sealer));
     TRY(roles_new(&b->roles));
     TRY(keycache_new(limit < CACHE_MIN ? CACHE_MIN : limit, &b->cache));
+    TRY(stock_new(prepared, keymat_generate_until, &b->stock));
+    keycache_set_spare(b->cache, shed_stock, b->stock);
     TRY(state_new(b->roles, b->cache, &b->state));
     TRY(audit_new(&b->roots, audit_to_ring, b, &b->audit));
     audit_set_pool(b->audit, &b->init.info);
@@ -63,17 +73,20 @@ static hsm_err make_parts(struct boundary *b, size_t cache_bytes)
 
 static hsm_err make_workers(struct boundary *b)
 {
-    TRY(worker_init(&b->control, b, 0, false));
+    TRY(worker_init(&b->control, b, 0, NULL));
     for (unsigned i = 1; i <= b->rings.lanes; i++) {
         int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (event < 0)
             return HSM_E_IO;
-        TRY(job_queue_init(&b->inbox[i], SIZE_MAX, event));
-        TRY(worker_init(&b->lane[i], b, i, false));
+        TRY(job_queue_init(&b->inbox[i], SIZE_MAX, SIZE_MAX, event));
+        TRY(worker_init(&b->lane[i], b, i, NULL));
     }
-    for (unsigned i = 0; i < b->slow_n; i++)
-        TRY(worker_init(&b->slow[i], b, 0, true));
-    return job_queue_init(&b->slow_queue, SLOW_QUEUE_MAX, -1);
+    for (unsigned i = 0; i < b->slow_n; i++) {
+        TRY(worker_init(&b->slow[i], b, 0, &b->slow_queue));
+        TRY(worker_init(&b->maker[i], b, 0, &b->maker_queue));
+    }
+    TRY(job_queue_init(&b->slow_queue, SLOW_QUEUE_MAX, SIZE_MAX, -1));
+    return job_queue_init(&b->maker_queue, SLOW_QUEUE_MAX, (size_t)b->slow_n * MAKER_WORK_MAX, -1);
 }
 
 static void place_lanes(struct boundary *b, const struct boundary_config *c)
@@ -108,7 +121,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
         pthread_cond_init(&b->gate_changed, NULL) != 0)
         err = HSM_E_NOMEM;
     if (err == HSM_OK)
-        err = make_parts(b, c->cache_bytes);
+        err = make_parts(b, c->cache_bytes, c->prepared);
     if (err == HSM_OK)
         err = make_workers(b);
     if (err == HSM_OK)
@@ -128,14 +141,18 @@ void boundary_free(struct boundary *b)
         worker_done(&b->lane[i]);
     }
     job_queue_done(&b->slow_queue);
-    for (unsigned i = 0; i < b->slow_n; i++)
+    job_queue_done(&b->maker_queue);
+    for (unsigned i = 0; i < b->slow_n; i++) {
         worker_done(&b->slow[i]);
+        worker_done(&b->maker[i]);
+    }
     worker_done(&b->control);
     (void)close(b->control_event);
     auth_free(atomic_load(&b->auth));
     audit_free(b->audit);
     state_free(b->state);
     keycache_free(b->cache);
+    stock_free(b->stock);
     roles_free(b->roles);
     sealer_free(b->sealer);
     ring_detach(&b->rings);
@@ -147,9 +164,9 @@ void boundary_free(struct boundary *b)
     free(b);
 }
 
-static hsm_err start_thread(struct boundary *b, void *(*run)(void *), struct worker *w)
+static hsm_err start_thread(struct boundary *b, void *(*run)(void *), void *of)
 {
-    if (pthread_create(&b->thread[b->thread_n], NULL, run, w) != 0)
+    if (pthread_create(&b->thread[b->thread_n], NULL, run, of) != 0)
         return HSM_E_NOMEM;
     b->thread_n++;
     return HSM_OK;
@@ -159,8 +176,11 @@ hsm_err boundary_start(struct boundary *b)
 {
     for (unsigned i = 1; i <= b->rings.lanes; i++)
         TRY(start_thread(b, lane_main, &b->lane[i]));
-    for (unsigned i = 0; i < b->slow_n; i++)
+    for (unsigned i = 0; i < b->slow_n; i++) {
         TRY(start_thread(b, slow_main, &b->slow[i]));
+        TRY(start_thread(b, maker_main, &b->maker[i]));
+    }
+    TRY(start_thread(b, stock_main, b));
     (void)pthread_mutex_lock(&b->gate_lock);
     while (b->gate_waiting < b->thread_n)
         (void)pthread_cond_wait(&b->gate_changed, &b->gate_lock);
@@ -181,6 +201,8 @@ void boundary_stop(struct boundary *b)
     atomic_store(&b->stop, true);
     boundary_open_gate(b);
     job_queue_close(&b->slow_queue);
+    job_queue_close(&b->maker_queue);
+    stock_close(b->stock);
     for (unsigned i = 1; i <= b->rings.lanes; i++)
         signal_event(b->inbox[i].event);
     signal_event(b->control_event);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include "boundary/job.h"
 #include "boundary/roots.h"
+#include "boundary/stock.h"
 
 /* Exit codes, all but the first two after a line in the log. */
 enum boundary_exit {
@@ -31,7 +32,8 @@ enum phase {
 };
 
 #define SLOW_THREADS_MAX 16u
-#define SLOW_QUEUE_MAX   256u
+#define SLOW_QUEUE_MAX   256u /* requests that wait for a thread of either pool */
+#define MAKER_WORK_MAX   240u /* waits for one maker, in RSA-2048 keys: about a minute */
 #define HELD_MAX         1024u
 #define PARKED_BYTES_MAX (32u << 20) /* of requests that wait for issuer keys */
 
@@ -54,6 +56,7 @@ struct boundary {
     struct state *state;
     struct roles *roles;
     struct keycache *cache;
+    struct stock *stock;
     struct audit *audit;
     _Atomic(struct auth *) auth; /* set once, when the pool record is known */
     atomic_uint phase;           /* enum phase */
@@ -63,13 +66,15 @@ struct boundary {
     struct worker lane[RING_LANES_MAX + 1]; /* 1.. */
     struct job_queue inbox[RING_LANES_MAX + 1];
     struct worker slow[SLOW_THREADS_MAX];
-    unsigned slow_n;
+    unsigned slow_n; /* threads of either pool */
     struct job_queue slow_queue;
+    struct worker maker[SLOW_THREADS_MAX]; /* keys that were not prepared */
+    struct job_queue maker_queue;
     struct held held;
     atomic_size_t secret_held; /* bytes of waiting frames in secret memory */
     int control_event;         /* wakes the control thread for a tick */
 
-    pthread_t thread[RING_LANES_MAX + SLOW_THREADS_MAX];
+    pthread_t thread[RING_LANES_MAX + 2 * SLOW_THREADS_MAX + 1];
     unsigned thread_n;
     pthread_mutex_t gate_lock; /* threads wait until the sandbox is closed */
     pthread_cond_t gate_changed;
@@ -100,8 +105,9 @@ struct boundary_config {
     struct ring_set rings;  /* taken over */
     const int *cpu;         /* per lane, cpu_n of them */
     unsigned cpu_n;
-    unsigned slow_threads; /* 0: half of the processors, at least 1 */
-    size_t cache_bytes;    /* opened keys; 0: half of the secret memory */
+    unsigned slow_threads;           /* of either pool; 0: half of the processors, at least 1 */
+    unsigned prepared[STOCK__SIZES]; /* RSA keys to keep ready */
+    size_t cache_bytes;              /* opened keys; 0: half of the secret memory */
 };
 /* Everything but threads. */
 HSM_MUST_USE hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret);
@@ -132,6 +138,8 @@ static inline enum phase boundary_phase(struct boundary *b)
 void boundary_wake_control(struct boundary *b);
 void *lane_main(void *worker);
 void *slow_main(void *worker);
+void *maker_main(void *worker);
+void *stock_main(void *boundary);
 /* One frame of a request lane, or false when the boundary ended. */
 bool lane_frame(struct worker *w, const struct ring_frame *f);
 /* Write to a ring without waking the reader; waits for room. false: the boundary ended. */

@@ -501,7 +501,7 @@ static void restart(void **state)
     assert_int_equal(r->status.issuers, 1);
     assert_int_equal(r->status.issuers_known, 1);
     assert_int_equal(r->status.keys_awaited + r->status.commits_awaited + r->status.turns_awaited +
-                         r->status.lanes_queued + r->status.slow_queued,
+                         r->status.lanes_queued + r->status.slow_queued + r->status.makers_queued,
                      0);
 }
 

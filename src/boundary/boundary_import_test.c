@@ -120,13 +120,13 @@ static void known_key(void **state)
     assert_memory_equal(m.value.p, want, 32);
 }
 
-/* The job that waits for the slow pool holds the numbers in secret memory and nothing else. */
-static void waiting_for_the_slow_pool(void **state)
+/* The job that waits for a maker holds the numbers in secret memory and nothing else. */
+static void waiting_for_a_maker(void **state)
 {
     (void)state;
     uint64_t id = post(1, "slow", rsa_text);
     (void)rig_lane(&rig, 1);
-    struct job *j = rig.b->slow_queue.head;
+    struct job *j = rig.b->maker_queue.head;
     assert_non_null(j);
     assert_false(holds(j->payload, "\"d\""));
     assert_true(holds(j->payload, "slow"));
@@ -235,7 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(known_key, start_active, stop),
-        cmocka_unit_test_setup_teardown(waiting_for_the_slow_pool, start_active, stop),
+        cmocka_unit_test_setup_teardown(waiting_for_a_maker, start_active, stop),
         cmocka_unit_test_setup_teardown(runs_again, start_active, stop),
         cmocka_unit_test_setup_teardown(waiting_for_issuer_keys, start_silent, stop),
         cmocka_unit_test_setup_teardown(not_too_many_of_them, start_silent, stop),

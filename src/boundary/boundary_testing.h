@@ -56,7 +56,8 @@ struct rig {
     EVP_PKEY *token_key, *tls_key;
     X509 *cert;
     char pool_json[8192];
-    struct roots roots; /* copied into each boundary of this rig */
+    unsigned prepared[STOCK__SIZES]; /* the program has more */
+    struct roots roots;              /* copied into each boundary of this rig */
     struct secret_buf roots_text;
     struct rig_store *store;
     enum rig_txn on_txn;
@@ -351,6 +352,16 @@ static inline bool rig_lane(struct rig *r, unsigned l)
     return moved;
 }
 
+static inline bool rig_pool(struct worker *w)
+{
+    bool moved = false;
+    for (struct job *j; (j = job_queue_get(w->serves)) != NULL; moved = true) {
+        job_run(w, j);
+        worker_flush(w);
+    }
+    return moved;
+}
+
 /* Everything that is ready on the boundary's side. */
 static inline bool rig_boundary(struct rig *r)
 {
@@ -359,11 +370,8 @@ static inline bool rig_boundary(struct rig *r)
         return false;
     for (unsigned l = 0; l <= RIG_LANES; l++)
         moved = rig_lane(r, l) || moved;
-    for (struct job *j; (j = job_queue_get(&r->b->slow_queue)) != NULL;) {
-        job_run(&r->b->slow[0], j);
-        worker_flush(&r->b->slow[0]);
-        moved = true;
-    }
+    moved = rig_pool(&r->b->slow[0]) || moved;
+    moved = rig_pool(&r->b->maker[0]) || moved;
     control_tick(r->b, clock_mono_us());
     worker_flush(&r->b->control);
     return moved;
@@ -516,6 +524,7 @@ static inline void rig_start(struct rig *r, bool fresh)
     struct roots roots;
     char why[256] = "";
     struct boundary_config c = {.roots = &roots, .init = &init, .fresh = fresh, .slow_threads = 1};
+    memcpy(c.prepared, r->prepared, sizeof c.prepared);
     assert_int_equal(pool_init_parse(bytes_str(r->pool_json), &init, why, sizeof why), HSM_OK);
     assert_int_equal(roots_decode(bytes_of(r->roots_text.p, r->roots_text.n), &roots), HSM_OK);
     assert_int_equal(ring_fds_create(RIG_LANES, &r->fds), HSM_OK);

@@ -66,6 +66,12 @@ static struct bytes body_of(unsigned i, unsigned *ret_type)
     const struct wire_key_update u = {
         .name = bytes_str("aes"), .attr_set = ATTR_EXP, .exp = 4000000000u + i};
     const struct wire_list list = {.max = 25};
+    const struct wire_key_create k = {.name = bytes_str("new"), .kty = KTY_RSA, .key_size = 2048};
+    if (i % 256 == 0) {
+        *ret_type = OP_KEY_CREATE;
+        wire_key_create_put(&w, &k);
+        return wr_view(&w);
+    }
     switch (i % 8) {
     case 0:
         *ret_type = OP_KEY_UPDATE;
@@ -102,6 +108,7 @@ static void everything_at_once(void **state)
     struct rig *r = &rig;
     const unsigned total = 1500, window = 64;
     rig_init(r);
+    r->prepared[STOCK_2048] = 4;
     rig_start(r, true);
     rig_serve(r);
     assert_int_equal(rig_activate(r), HSM_OK);

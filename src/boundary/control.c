@@ -354,7 +354,9 @@ void control_tick(struct boundary *b, uint64_t now)
 {
     held_expire(b, now);
     quiesce_if_idle(b, now);
-    if (boundary_phase(b) != PHASE_SERVING || boundary_has_ended(b))
+    bool serving = boundary_phase(b) == PHASE_SERVING && !boundary_has_ended(b);
+    stock_tick(b->stock, serving && b->state->has_pool && b->state->pool.state == POOL_ACTIVE, now);
+    if (!serving)
         return;
     struct auth *auth = atomic_load(&b->auth);
     if (auth != NULL)

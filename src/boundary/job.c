@@ -8,9 +8,9 @@
 
 /* ---- workers ---- */
 
-hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, bool slow)
+hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, struct job_queue *serves)
 {
-    *w = (struct worker){.b = b, .lane = lane, .slow = slow};
+    *w = (struct worker){.b = b, .lane = lane, .serves = serves};
     w->frame = (uint8_t *)malloc(RING_FRAME_MAX);
     w->out = (uint8_t *)malloc(RING_FRAME_MAX);
     w->txn_buf = (uint8_t *)malloc(RING_FRAME_MAX);
@@ -49,9 +49,9 @@ void worker_flush(struct worker *w)
 
 /* ---- queues ---- */
 
-hsm_err job_queue_init(struct job_queue *q, size_t max, int event)
+hsm_err job_queue_init(struct job_queue *q, size_t max, size_t weight_max, int event)
 {
-    *q = (struct job_queue){.max = max, .event = event};
+    *q = (struct job_queue){.max = max, .weight_max = weight_max, .event = event};
     if (pthread_mutex_init(&q->lock, NULL) != 0)
         return HSM_E_NOMEM;
     if (pthread_cond_init(&q->filled, NULL) != 0) {
@@ -72,7 +72,7 @@ void job_queue_done(struct job_queue *q)
 bool job_queue_put(struct job_queue *q, struct job *j)
 {
     (void)pthread_mutex_lock(&q->lock);
-    bool ok = !q->closed && q->n < q->max;
+    bool ok = !q->closed && q->n < q->max && j->weight <= q->weight_max - q->weight;
     if (ok) {
         j->next = NULL;
         if (q->tail != NULL)
@@ -81,6 +81,7 @@ bool job_queue_put(struct job_queue *q, struct job *j)
             q->head = j;
         q->tail = j;
         q->n++;
+        q->weight += j->weight;
         (void)pthread_cond_signal(&q->filled);
     }
     (void)pthread_mutex_unlock(&q->lock);
@@ -102,6 +103,7 @@ static struct job *take_locked(struct job_queue *q)
     if (q->head == NULL)
         q->tail = NULL;
     q->n--;
+    q->weight -= j->weight;
     j->next = NULL;
     return j;
 }

@@ -57,7 +57,7 @@ struct job {
     unsigned sheds;       /* runs that ended for want of secret memory */
 
     /* What a handler asks for besides an answer: */
-    bool want_slow;                  /* to be run by the slow pool */
+    bool want_slow;                  /* to be run by the pool for slow operations */
     bool want_key;                   /* a key by make, then to be run again */
     struct made_key *make;           /* heap; secret part filled once made */
     hsm_err (*after)(struct job *j); /* rest of the work, without the state lock */
@@ -70,6 +70,7 @@ struct job {
     size_t rid_n;
     uint8_t *result; /* the answer to give when it was applied */
     size_t result_n;
+    unsigned weight; /* in a queue that is bounded by work */
     struct job *next;
 };
 static inline struct job *job_of(struct request *rq)
@@ -80,8 +81,8 @@ static inline struct job *job_of(struct request *rq)
 /* Buffers of one thread, allocated once. */
 struct worker {
     struct boundary *b;
-    unsigned lane; /* 0: control and slow pool */
-    bool slow;
+    unsigned lane;            /* 0: control and the pools */
+    struct job_queue *serves; /* its pool's, or NULL */
     struct seal_ctx *sc;
     struct auth_memo *memo;
     uint8_t *frame;      /* RING_FRAME_MAX */
@@ -97,7 +98,8 @@ struct worker {
     uint32_t dirty; /* lanes with answers that were not flushed; bit 31: audit ring */
 };
 #define WORKER_RECORD_MAX (160u * 1024u)
-HSM_MUST_USE hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane, bool slow);
+HSM_MUST_USE hsm_err worker_init(struct worker *w, struct boundary *b, unsigned lane,
+                                 struct job_queue *serves);
 void worker_done(struct worker *w);
 /* Wake the readers of what was written since the last call; audit ring first. */
 void worker_flush(struct worker *w);
@@ -108,10 +110,11 @@ struct job_queue {
     pthread_cond_t filled;
     struct job *head, *tail;
     size_t n, max;
+    size_t weight, weight_max; /* of all jobs in it */
     int event;
     bool closed;
 };
-HSM_MUST_USE hsm_err job_queue_init(struct job_queue *q, size_t max, int event);
+HSM_MUST_USE hsm_err job_queue_init(struct job_queue *q, size_t max, size_t weight_max, int event);
 void job_queue_done(struct job_queue *q);
 bool job_queue_put(struct job_queue *q, struct job *j); /* false: full or closed */
 struct job *job_queue_get(struct job_queue *q);         /* NULL: empty */

@@ -18,6 +18,8 @@ struct keycache {
     size_t limit;
     size_t used;
     uint64_t drops; /* counts keycache_drop: a key opened before one is not kept after it */
+    bool (*spare)(void *ctx);
+    void *spare_ctx;
     struct node *newest, *oldest;
     struct node *bucket[BUCKETS];
 };
@@ -101,9 +103,17 @@ void keycache_free(struct keycache *c)
     secret_free(c);
 }
 
+void keycache_set_spare(struct keycache *c, bool (*shed)(void *ctx), void *ctx)
+{
+    c->spare = shed;
+    c->spare_ctx = ctx;
+}
+
 bool keycache_shed(struct keycache *c)
 {
     struct node *removed = NULL;
+    if (c->spare != NULL && c->spare(c->spare_ctx))
+        return true;
     pthread_mutex_lock(&c->lock);
     size_t goal = c->used - c->used / 4;
     while (c->oldest != NULL && (removed == NULL || c->used > goal))

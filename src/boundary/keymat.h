@@ -4,6 +4,7 @@
 #ifndef BOUNDARY_KEYMAT_H
 #define BOUNDARY_KEYMAT_H
 
+#include <stdatomic.h>
 #include "base/bytes.h"
 #include "base/secret.h"
 #include "model/alg.h"
@@ -27,6 +28,10 @@ struct keymat_public {
 /* New key: serialised private part (own versioned format) in secret memory. Slow for RSA. */
 HSM_MUST_USE hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
                                      struct keymat_public *ret_public);
+/* The same, given up soon after *stop became true: HSM_E_UNAVAILABLE. */
+HSM_MUST_USE hsm_err keymat_generate_until(const struct keymat_spec *spec, atomic_bool *stop,
+                                           struct secret_buf *ret_private,
+                                           struct keymat_public *ret_public);
 
 /* Numbers of a key that somebody else made: big-endian without leading zeros; p == NULL: not given.
  * RSA needs n, e, d, p, q and may have dp, dq, qi; EC needs d and may have x and y; oct has k. */
@@ -78,5 +83,7 @@ void keycache_drop(struct keycache *c, const struct uuid *version);
 /* Close about a quarter of the keys, the least recently used ones, after an operation met
  * HSM_E_NOMEM; false when there was none to close. keycache_get does so by itself. */
 bool keycache_shed(struct keycache *c);
+/* Set once: what gives secret memory back before a key has to be closed. */
+void keycache_set_spare(struct keycache *c, bool (*shed)(void *ctx), void *ctx);
 
 #endif

@@ -94,7 +94,14 @@ static hsm_err write_ec(struct wr *w, const EVP_PKEY *key, size_t width)
     return put_number(w, key, OSSL_PKEY_PARAM_EC_PUB_Y, width);
 }
 
-static hsm_err generate_pkey(const struct keymat_spec *s, EVP_PKEY **ret)
+/* libcrypto asks between two candidates for a prime. */
+static int go_on(EVP_PKEY_CTX *ctx)
+{
+    const atomic_bool *stop = (const atomic_bool *)EVP_PKEY_CTX_get_app_data(ctx);
+    return stop == NULL || !atomic_load(stop) ? 1 : 0;
+}
+
+static hsm_err generate_pkey(const struct keymat_spec *s, atomic_bool *stop, EVP_PKEY **ret)
 {
     bool rsa = s->kty == KTY_RSA;
     size_t bits = s->bits;
@@ -114,19 +121,25 @@ static hsm_err generate_pkey(const struct keymat_spec *s, EVP_PKEY **ret)
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, rsa ? "RSA" : "EC", NULL);
     DEFER(pkey_done) EVP_PKEY *key = NULL;
     if (ctx == NULL || EVP_PKEY_keygen_init(ctx) != 1 ||
-        EVP_PKEY_CTX_set_params(ctx, rsa ? rsa_params : ec_params) != 1 ||
-        EVP_PKEY_generate(ctx, &key) != 1)
+        EVP_PKEY_CTX_set_params(ctx, rsa ? rsa_params : ec_params) != 1)
         return keymat_failed(HSM_E_INTERNAL);
-    /* The private and the public half of a new key must fit before anybody relies on it. */
-    DEFER(pkey_ctx_done) EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    if (check == NULL || EVP_PKEY_pairwise_check(check) != 1)
+    EVP_PKEY_CTX_set_app_data(ctx, stop);
+    EVP_PKEY_CTX_set_cb(ctx, go_on);
+    if (EVP_PKEY_generate(ctx, &key) != 1) {
+        bool stopped = stop != NULL && atomic_load(stop);
+        return keymat_failed(stopped ? HSM_E_UNAVAILABLE : HSM_E_INTERNAL);
+    }
+    /* Primes and exponents as SP 800-56B wants them. */
+    DEFER(pkey_ctx_done)
+    EVP_PKEY_CTX *check = rsa ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
+    if (rsa && (check == NULL || EVP_PKEY_pairwise_check(check) != 1))
         return keymat_failed(HSM_E_INTERNAL);
     *ret = key;
     key = NULL;
     return HSM_OK;
 }
 
-static hsm_err write_private(const struct keymat_spec *s, struct wr *w)
+static hsm_err write_private(const struct keymat_spec *s, atomic_bool *stop, struct wr *w)
 {
     keymat_head_put(w, s->kty, s->crv, s->bits);
     if (s->kty == KTY_OCT) {
@@ -140,7 +153,7 @@ static hsm_err write_private(const struct keymat_spec *s, struct wr *w)
         return wr_ok(w);
     }
     DEFER(pkey_done) EVP_PKEY *key = NULL;
-    TRY(generate_pkey(s, &key));
+    TRY(generate_pkey(s, stop, &key));
     TRY(s->kty == KTY_RSA ? write_rsa(w, key, s->bits) : write_ec(w, key, key_curve_width(s->crv)));
     return wr_ok(w);
 }
@@ -176,8 +189,8 @@ hsm_err keymat_finish(const struct wr *w, struct secret_buf *ret_private,
     return HSM_OK;
 }
 
-hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
-                        struct keymat_public *ret_public)
+hsm_err keymat_generate_until(const struct keymat_spec *spec, atomic_bool *stop,
+                              struct secret_buf *ret_private, struct keymat_public *ret_public)
 {
     struct keymat_spec s = *spec;
     const char *why;
@@ -185,6 +198,14 @@ hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_p
     DEFER(secret_buf_done) struct secret_buf work = {0};
     TRY(secret_buf_new(&work, KEYMAT_PRIVATE_MAX));
     struct wr w = wr_of(work.p, work.n);
-    TRY(write_private(&s, &w));
+    TRY(write_private(&s, stop, &w));
+    if (s.kty != KTY_OCT)
+        TRY(keymat_pairwise(wr_view(&w), &s));
     return keymat_finish(&w, ret_private, ret_public);
+}
+
+hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
+                        struct keymat_public *ret_public)
+{
+    return keymat_generate_until(spec, NULL, ret_private, ret_public);
 }

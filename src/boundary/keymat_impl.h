@@ -97,6 +97,10 @@ static inline hsm_err keymat_failed(hsm_err otherwise)
     return keymat_ran_out_of_memory() ? HSM_E_NOMEM : otherwise;
 }
 
+/* The test of a new key, RSA or EC, before anybody relies on it: what its private half in the form
+ * that is stored signs, the public half accepts (pairwise consistency, FIPS 140-3). */
+HSM_MUST_USE hsm_err keymat_pairwise(struct bytes private_part, const struct keymat_spec *spec);
+
 /* One operation in progress. */
 struct crypto_run {
     struct keymat *k;

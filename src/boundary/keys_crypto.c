@@ -77,7 +77,8 @@ hsm_err keys_handle_crypto(struct request *rq)
     TRY(keys_find_version(rq, k, c->in.name, c->in.version, &v));
     c->op = op_bit(rq->op);
     TRY(check_use(rq, v, c->op, c->in.alg));
-    if (!j->w->slow && crypto_is_slow(c->op, (enum key_type)v->kty, v->bits)) {
+    if (j->w->serves != &rq->b->slow_queue &&
+        crypto_is_slow(c->op, (enum key_type)v->kty, v->bits)) {
         j->want_slow = true;
         return HSM_OK;
     }

@@ -8,11 +8,12 @@
 #include "base/log.h"
 #include "boundary/commands.h"
 
-#define BATCH_MAX     64u
-#define BATCH_US      1000u /* answers wait no longer for the rest of their batch */
-#define ROOM_STEP_MS  250
-#define ROOM_STEPS    120u /* 30 s without a reader: give up */
-#define SLOW_NICENESS 10
+#define BATCH_MAX      64u
+#define BATCH_US       1000u /* answers wait no longer for the rest of their batch */
+#define ROOM_STEP_MS   250
+#define ROOM_STEPS     120u /* 30 s without a reader: give up */
+#define SLOW_NICENESS  10
+#define MAKER_NICENESS 15 /* so operations go first */
 
 bool ring_put(struct boundary *b, struct ring *r, const struct ring_frame *f)
 {
@@ -149,15 +150,18 @@ void *lane_main(void *worker)
     return NULL;
 }
 
-void *slow_main(void *worker)
+/* On Linux the niceness of thread 0 is that of the calling thread. */
+static void be_nice(int niceness)
 {
-    struct worker *w = (struct worker *)worker;
-    /* On Linux the niceness of thread 0 is that of the calling thread. */
-    if (setpriority(PRIO_PROCESS, 0, SLOW_NICENESS) != 0)
-        log_warn("the pool for slow operations keeps its priority");
+    if (setpriority(PRIO_PROCESS, 0, niceness) != 0)
+        log_warn("a thread for slow work keeps its priority");
+}
+
+static void *serve_queue(struct worker *w)
+{
     wait_at_gate(w->b);
     for (;;) {
-        struct job *j = job_queue_wait(&w->b->slow_queue);
+        struct job *j = job_queue_wait(w->serves);
         if (j == NULL || boundary_has_ended(w->b)) {
             if (j != NULL)
                 job_end(j);
@@ -166,5 +170,29 @@ void *slow_main(void *worker)
         job_run(w, j);
         worker_flush(w);
     }
+    return NULL;
+}
+
+void *slow_main(void *worker)
+{
+    be_nice(SLOW_NICENESS);
+    return serve_queue((struct worker *)worker);
+}
+
+void *maker_main(void *worker)
+{
+    be_nice(MAKER_NICENESS);
+    return serve_queue((struct worker *)worker);
+}
+
+void *stock_main(void *boundary)
+{
+    struct boundary *b = (struct boundary *)boundary;
+    const struct sched_param none = {0};
+    /* Only what no other thread of the machine wants, and preempted at once. */
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
+        be_nice(19);
+    wait_at_gate(b);
+    stock_run(b->stock);
     return NULL;
 }

@@ -208,6 +208,7 @@ int main(int argc, char **argv)
         log_error("the rings cannot be attached");
         return EXIT_SETUP;
     }
+    memcpy(config.prepared, init.prepared, sizeof config.prepared);
     struct boundary *b;
     hsm_err err = boundary_new(&config, &b);
     if (err != HSM_OK) {

@@ -172,6 +172,27 @@ static hsm_err set_resource(struct parse *p, uint32_t v)
                     "\"resourceId\" must be a text of at most 512 bytes");
 }
 
+static hsm_err set_prepared(struct parse *p, uint32_t v)
+{
+    static const char *const names[] = {"2048", "3072", "4096"};
+    const char *text =
+        "\"preparedKeys\" must be an object of \"2048\", \"3072\", \"4096\": 0 to 64";
+    size_t known = 0;
+    if (json_type_of(&p->d, v) != JSON_OBJECT)
+        return refuse(p, text);
+    for (unsigned i = 0; i < 3; i++) {
+        int64_t n;
+        uint32_t at = json_get(&p->d, v, names[i]);
+        if (at == JSON_NONE)
+            continue;
+        if (json_int(&p->d, at, &n) != HSM_OK || n < 0 || n > (int64_t)POOL_PREPARED_MAX)
+            return refuse(p, text);
+        p->out->prepared[i] = (unsigned)n;
+        known++;
+    }
+    return known == json_count(&p->d, v) ? HSM_OK : refuse(p, text);
+}
+
 static hsm_err set_auth(struct parse *p, uint32_t v)
 {
     if (json_type_of(&p->d, v) != JSON_OBJECT)
@@ -192,6 +213,7 @@ static const struct member {
     {"purgeProtection", set_purge, false},
     {"maxKeys", set_max_keys, false},
     {"resourceId", set_resource, false},
+    {"preparedKeys", set_prepared, false},
 };
 #define MEMBERS (sizeof members / sizeof members[0])
 
@@ -227,7 +249,8 @@ hsm_err pool_init_parse(struct bytes json, struct pool_init *ret, char *why, siz
     if (toks == NULL)
         return HSM_E_NOMEM;
     struct pool_init out = {
-        .info = {.state = POOL_NOT_ACTIVATED, .retention_days = 90, .max_keys = KEYS_MAX_DEFAULT}};
+        .info = {.state = POOL_NOT_ACTIVATED, .retention_days = 90, .max_keys = KEYS_MAX_DEFAULT},
+        .prepared = {32, 16, 16}};
     struct parse p = {.out = &out, .why = why, .cap = cap};
     hsm_err err = json.n > POOL_JSON_MAX || json_parse(json, toks, TOKENS_MAX, &p.d) != HSM_OK
                       ? refuse(&p, "is not valid JSON")

@@ -11,6 +11,7 @@
 #define POOL_RESOURCE_MAX 512u
 #define POOL_ADMINS_MAX   10u
 #define POOL_JSON_MAX     131072u
+#define POOL_PREPARED_MAX 64u
 
 struct pool_info {
     char name[POOL_NAME_MAX + 1];
@@ -32,6 +33,7 @@ struct pool_init {
     struct pool_info info; /* state POOL_NOT_ACTIVATED, created 0 */
     char admin[POOL_ADMINS_MAX][65];
     unsigned admin_n;
+    unsigned prepared[3]; /* RSA keys to keep ready: 2048, 3072, 4096 bits */
 };
 /* Strict: unknown members, wrong types and ranges are HSM_E_BAD_PARAMETER with why[cap]. */
 HSM_MUST_USE hsm_err pool_init_parse(struct bytes json, struct pool_init *ret, char *why,

@@ -174,13 +174,25 @@ static hsm_err handle(struct job *j, const struct command *cmd)
     return err == HSM_E_AGAIN ? HSM_E_INTERNAL : err;
 }
 
-static void to_slow_pool(struct worker *w, struct job *j)
+static void to_pool(struct worker *w, struct job *j, struct job_queue *q, unsigned weight)
 {
     struct job *h = job_hold(j);
-    if (h == NULL)
+    if (h == NULL) {
         job_finish(w, j, HSM_E_NOMEM, false);
-    else if (!job_queue_put(&w->b->slow_queue, h))
+        return;
+    }
+    h->weight = weight;
+    if (!job_queue_put(q, h))
         job_finish(w, h, HSM_E_THROTTLED, false);
+}
+
+/* What a key costs, in new RSA-2048 keys; looking at an imported one costs much less than primes.
+ */
+static unsigned making_cost(const struct made_key *m)
+{
+    if (m->secret_given.p != NULL || m->spec.bits <= 2048)
+        return 1;
+    return m->spec.bits <= 3072 ? 4 : 12;
 }
 
 static size_t result_close(struct worker *w)
@@ -263,7 +275,7 @@ static bool make_key(struct worker *w, struct job *j)
     struct made_key *m = j->make;
     const char *why = "";
     hsm_err err = m->secret_given.p == NULL
-                      ? keymat_generate(&m->spec, &m->secret_private, &m->pub)
+                      ? keymat_generate_until(&m->spec, &w->b->stop, &m->secret_private, &m->pub)
                       : keymat_import(&m->given, &m->spec, &m->secret_private, &m->pub, &why);
     if (why[0] != '\0')
         err = request_fail(&j->rq, err, "%s", why);
@@ -279,13 +291,19 @@ static bool make_key(struct worker *w, struct job *j)
 /* After the handler: true when the job is to be run again by this worker. */
 static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge)
 {
-    bool key_is_slow = j->want_key && j->make->spec.kty == KTY_RSA;
+    struct boundary *b = w->b;
+    struct made_key *m = j->make;
     if (make_room(w, j, err))
         return true;
     if (err != HSM_OK) {
         job_finish(w, j, err, challenge);
-    } else if (!w->slow && (j->want_slow || key_is_slow)) {
-        to_slow_pool(w, j);
+    } else if (j->want_slow && w->serves != &b->slow_queue) {
+        to_pool(w, j, &b->slow_queue, 0);
+    } else if (j->want_key && m->secret_given.p == NULL &&
+               stock_take(b->stock, &m->spec, &m->secret_private, &m->pub)) {
+        return true;
+    } else if (j->want_key && m->spec.kty == KTY_RSA && w->serves != &b->maker_queue) {
+        to_pool(w, j, &b->maker_queue, making_cost(m));
     } else if (j->want_key) {
         return make_key(w, j);
     } else if (w->txn.n > 0) {

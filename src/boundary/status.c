@@ -18,11 +18,21 @@ static void put_queues(struct boundary *b, struct wire_status *m)
         lanes += queued(&b->inbox[i]);
     m->lanes_queued = (uint32_t)lanes;
     m->slow_queued = (uint32_t)queued(&b->slow_queue);
+    m->makers_queued = (uint32_t)queued(&b->maker_queue);
     (void)pthread_mutex_lock(&h->lock);
     m->keys_awaited = (uint32_t)h->parked_n;
     m->commits_awaited = (uint32_t)h->pending_n;
     m->turns_awaited = (uint32_t)h->blocked_n;
     (void)pthread_mutex_unlock(&h->lock);
+}
+
+static void put_stock(struct boundary *b, struct wire_status *m)
+{
+    uint32_t ready[STOCK__SIZES];
+    stock_count(b->stock, ready);
+    m->prepared_2048 = ready[STOCK_2048];
+    m->prepared_3072 = ready[STOCK_3072];
+    m->prepared_4096 = ready[STOCK_4096];
 }
 
 static void put_auth(struct boundary *b, struct wire_status *m)
@@ -57,6 +67,7 @@ bool control_status(struct boundary *b, const struct ring_frame *f)
     };
     put_auth(b, &m);
     put_queues(b, &m);
+    put_stock(b, &m);
     uint8_t buf[512];
     struct wr w = wr_of(buf, sizeof buf);
     wire_status_put(&w, &m);

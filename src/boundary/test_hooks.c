@@ -13,6 +13,8 @@
 #include "base/secret.h"
 #include "base/uuid.h"
 
+#define KEYLOG_MAX 4096u /* bytes of a private part */
+
 static long number_in(const char *name)
 {
     const char *text = getenv(name);
@@ -29,18 +31,16 @@ int test_keylog_fd(void)
 
 void test_keylog(struct bytes secret_private)
 {
-    static const size_t step = 256;
-    char hex[2 * 256 + 2];
+    char hex[2 * KEYLOG_MAX + 1];
     int fd = test_keylog_fd();
     if (fd < 0)
         return;
-    for (size_t at = 0; at < secret_private.n; at += step) {
-        size_t n = secret_private.n - at < step ? secret_private.n - at : step;
-        hex_encode(hex, secret_private.p + at, n);
-        ssize_t done = write(fd, hex, 2 * n);
-        (void)done;
-    }
-    ssize_t done = write(fd, "\n", 1);
+    HSM_ASSERT(secret_private.n <= KEYLOG_MAX);
+    size_t n = 2 * secret_private.n;
+    hex_encode(hex, secret_private.p, secret_private.n);
+    hex[n] = '\n';
+    /* One call: several threads make keys. */
+    ssize_t done = write(fd, hex, n + 1);
     (void)done;
     secret_wipe(hex, sizeof hex);
 }

@@ -78,6 +78,8 @@ static void drain(void)
         }
         for (struct job *j; (j = job_queue_get(&b->slow_queue)) != NULL; moved = true)
             job_finish(&b->slow[0], j, HSM_E_THROTTLED, false); /* too slow for a fuzzer */
+        for (struct job *j; (j = job_queue_get(&b->maker_queue)) != NULL; moved = true)
+            job_finish(&b->maker[0], j, HSM_E_THROTTLED, false);
         for (struct job *j; (j = job_queue_get(&b->inbox[1])) != NULL; moved = true)
             job_finish(&b->lane[1], j, HSM_E_CONFLICT, false);
     }

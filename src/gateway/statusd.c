@@ -70,6 +70,12 @@ static void put_status(struct json_wr *j, const struct wire_status *m)
     json_put_bool(j, m->purge_protection == 1);
     put_count(j, "tokenHits", m->token_hits);
     put_count(j, "tokenMisses", m->token_misses);
+    json_name(j, "preparedKeys");
+    json_obj_open(j);
+    put_count(j, "2048", m->prepared_2048);
+    put_count(j, "3072", m->prepared_3072);
+    put_count(j, "4096", m->prepared_4096);
+    json_obj_close(j);
 }
 
 void statusd_render(const struct statusd_facts *facts, const struct wire_status *m, struct wr *out)
