@@ -74,13 +74,13 @@ static void round_trip(void **state)
     wr_lv(&w, bytes_str("xyz"));
     assert_int_equal(wr_ok(&w), HSM_OK);
     struct rd r = rd_of(wr_view(&w));
-    struct bytes inner;
+    struct bytes inner = {0};
     assert_int_equal(rd_lv(&r, 15, &inner), HSM_OK);
     struct rd i = rd_of(inner);
-    uint8_t v8;
-    uint16_t v16;
-    uint32_t v32;
-    uint64_t v64;
+    uint8_t v8 = 0;
+    uint16_t v16 = 0;
+    uint32_t v32 = 0;
+    uint64_t v64 = 0;
     assert_int_equal(rd_u8(&i, &v8), HSM_OK);
     assert_int_equal(rd_u16(&i, &v16), HSM_OK);
     assert_int_equal(rd_u32(&i, &v32), HSM_OK);

@@ -36,6 +36,45 @@ static void bad_texts(void **state)
     assert_int_equal(hex_decode(out, 2, bytes_str("12 4")), HSM_E_MALFORMED);
 }
 
+/* Every byte at every place, in whole words and behind them. */
+static void hex_of_every_byte(void **state)
+{
+    (void)state;
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned v = 0; v < 256; v++) {
+        for (size_t at = 0; at < 7; at++) {
+            uint8_t raw[7] = {0x0f, 0xa9, 0x9a, 0xff, 0x00, 0x5c, 0x90};
+            uint8_t back[7];
+            char text[15];
+            raw[at] = (uint8_t)v;
+            hex_encode(text, raw, sizeof raw);
+            for (size_t i = 0; i < sizeof raw; i++) {
+                assert_int_equal(text[2 * i], digits[raw[i] >> 4]);
+                assert_int_equal(text[2 * i + 1], digits[raw[i] & 15]);
+            }
+            assert_int_equal(text[14], 0);
+            assert_int_equal(hex_decode(back, sizeof back, bytes_str(text)), HSM_OK);
+            assert_memory_equal(back, raw, sizeof raw);
+        }
+        for (size_t at = 0; at < 14; at++) {
+            uint8_t text[14];
+            uint8_t back[7];
+            uint8_t want = 0;
+            memset(text, '5', sizeof text);
+            memset(back, 0xee, sizeof back);
+            text[at] = (uint8_t)v;
+            bool good = (v >= '0' && v <= '9') || (v >= 'a' && v <= 'f') || (v >= 'A' && v <= 'F');
+            hsm_err err = hex_decode(back, sizeof back, bytes_of(text, sizeof text));
+            assert_int_equal(err, good ? HSM_OK : HSM_E_MALFORMED);
+            if (good)
+                want = (uint8_t)(v <= '9' ? v - '0' : (v | 0x20) - 'a' + 10);
+            uint8_t byte = at % 2 == 0 ? (uint8_t)(want << 4 | 5) : (uint8_t)(0x50 | want);
+            for (size_t i = 0; i < sizeof back; i++)
+                assert_int_equal(back[i], !good ? 0xee : i == at / 2 ? byte : 0x55);
+        }
+    }
+}
+
 static void one_mutant(struct bytes text, void *arg)
 {
     (void)arg;
@@ -139,8 +178,11 @@ static void times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_texts), cmocka_unit_test(text_round_trip),
-        cmocka_unit_test(versions),  cmocka_unit_test(v1_is_unique_across_threads),
+        cmocka_unit_test(bad_texts),
+        cmocka_unit_test(hex_of_every_byte),
+        cmocka_unit_test(text_round_trip),
+        cmocka_unit_test(versions),
+        cmocka_unit_test(v1_is_unique_across_threads),
         cmocka_unit_test(times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

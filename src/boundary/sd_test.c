@@ -206,7 +206,7 @@ static void expect_lv(struct rd *r, const uint8_t *p, size_t n)
 static struct rd expect_head(const struct secret_buf *b, const char *magic)
 {
     struct rd r = rd_of(bytes_of(b->p, b->n));
-    struct bytes m;
+    struct bytes m = {0};
     uint32_t format = 0;
     assert_int_equal(rd_bytes(&r, 4, &m), HSM_OK);
     assert_true(bytes_eq_str(m, magic));

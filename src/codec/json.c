@@ -1,5 +1,6 @@
 #include "codec/json.h"
 
+#include "codec/swar.h"
 #include "codec/utf8.h"
 
 /* More members than this in one object is no request of ours; it bounds the duplicate check. */
@@ -99,22 +100,11 @@ static size_t unescape(const uint8_t *p, size_t n, uint32_t *ret)
     return 0;
 }
 
-/* Skip bytes that need no look: neither quote, backslash, control nor above ASCII. Eight at a time;
- * the bit trick may stop early, never late. */
+/* Skip bytes that need no look: neither quote, backslash, control nor above ASCII. */
 static uint32_t skip_plain(const struct parser *s, uint32_t at)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t tops = 0x8080808080808080u;
-    while (s->n - at >= 8) {
-        uint64_t v;
-        memcpy(&v, s->p + at, 8);
-        uint64_t q = v ^ (ones * '"');
-        uint64_t b = v ^ (ones * '\\');
-        uint64_t stop = v | (v - ones * 0x20) | ((q - ones) & ~q) | ((b - ones) & ~b);
-        if ((stop & tops) != 0)
-            break;
+    while (s->n - at >= 8 && swar_is_plain(swar_load(s->p + at)))
         at += 8;
-    }
     return at;
 }
 

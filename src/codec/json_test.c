@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include "base/mutate.h"
 
 #define TOKS 256
@@ -408,6 +409,36 @@ static void many_members(void **state)
     }
 }
 
+/* One special byte at every place of strings of every length, against the plain rule. */
+static void strings_are_escaped(void **state)
+{
+    (void)state;
+    static const uint8_t special[] = {'"', '\\', '\n', 0, 0x1f, 0x20, 0x7e, 0x7f, 0x80, 0xff};
+    static const char *const want[] = {"\\\"", "\\\\", "\\n",  "\\u0000", "\\u001f",
+                                       " ",    "~",    "\x7f", "\\ufffd", "\\ufffd"};
+    for (size_t n = 1; n <= 26; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (size_t s = 0; s < sizeof special; s++) {
+                uint8_t text[26], got[128];
+                char expect[128];
+                memset(text, 'a', sizeof text);
+                text[at] = special[s];
+                struct wr w = wr_of(got, sizeof got);
+                struct json_wr j = json_wr_of(&w);
+                json_put_bytes(&j, bytes_of(text, n));
+                json_put_bytes(&j, bytes_of(text, n));
+                int k = snprintf(expect, sizeof expect, "\"%.*s%s%.*s\"", (int)at,
+                                 "aaaaaaaaaaaaaaaaaaaaaaaaaa", want[s], (int)(n - at - 1),
+                                 "aaaaaaaaaaaaaaaaaaaaaaaaaa");
+                assert_int_equal(w.n, 2 * (size_t)k + 1);
+                assert_memory_equal(got, expect, (size_t)k);
+                assert_int_equal(got[k], ',');
+                assert_memory_equal(got + k + 1, expect, (size_t)k);
+            }
+        }
+    }
+}
+
 static void writer(void **state)
 {
     (void)state;
@@ -490,8 +521,8 @@ int main(void)
         cmocka_unit_test(refused_texts),  cmocka_unit_test(accepted_texts),
         cmocka_unit_test(too_few_tokens), cmocka_unit_test(members),
         cmocka_unit_test(strings),        cmocka_unit_test(numbers),
-        cmocka_unit_test(many_members),   cmocka_unit_test(writer),
-        cmocka_unit_test(mutants),
+        cmocka_unit_test(many_members),   cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(writer),         cmocka_unit_test(mutants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

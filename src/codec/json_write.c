@@ -69,6 +69,17 @@ static void add_escape(struct wr *w, uint8_t c)
     wr_bytes(w, six, sizeof six);
 }
 
+/* Bytes at the start that are copied as they are. */
+static size_t plain_run(struct bytes b)
+{
+    size_t n = 0;
+    while (b.n - n >= 8 && swar_is_plain(swar_load(b.p + n)))
+        n += 8;
+    while (n < b.n && b.p[n] >= 0x20 && b.p[n] < 0x80 && b.p[n] != '"' && b.p[n] != '\\')
+        n++;
+    return n;
+}
+
 /* Runs that need no escape are copied whole. A byte that is not UTF-8 becomes U+FFFD: what we send
  * is always JSON, whatever we were given. */
 void json_str_add(struct json_wr *j, struct bytes utf8)
@@ -76,13 +87,12 @@ void json_str_add(struct json_wr *j, struct bytes utf8)
     size_t from = 0;
     size_t at = 0;
     while (at < utf8.n) {
-        at += swar_plain_run(bytes_of(utf8.p + at, utf8.n - at));
+        at += plain_run(bytes_of(utf8.p + at, utf8.n - at));
         if (at == utf8.n)
             break;
         uint8_t c = utf8.p[at];
-        size_t k = c < 0x80 ? 1 : utf8_seq(utf8.p + at, utf8.n - at);
-        bool plain = k > 0 && c >= 0x20 && c != '"' && c != '\\';
-        if (plain) {
+        size_t k = utf8_seq(utf8.p + at, utf8.n - at);
+        if (k > 1) {
             at += k;
             continue;
         }
@@ -103,12 +113,24 @@ void json_str_add_s(struct json_wr *j, const char *s)
     json_str_add(j, bytes_str(s));
 }
 
+/* Most of what is written are names and short plain strings: those go out in one piece. */
+static uint8_t *quoted_room(struct json_wr *j, size_t n)
+{
+    uint8_t *p = wr_room(j->w, n + (j->need_comma ? 1 : 0));
+    if (p != NULL && j->need_comma)
+        *p++ = ',';
+    return p;
+}
+
 void json_name(struct json_wr *j, const char *name)
 {
-    comma(j);
-    wr_u8(j->w, '"');
-    wr_str(j->w, name);
-    wr_bytes(j->w, "\":", 2);
+    size_t n = strlen(name);
+    uint8_t *p = quoted_room(j, n + 3);
+    if (p != NULL) {
+        *p = '"';
+        memcpy(p + 1, name, n);
+        memcpy(p + 1 + n, "\":", 2);
+    }
     j->need_comma = false;
 }
 
@@ -122,9 +144,20 @@ void json_name_bytes(struct json_wr *j, struct bytes name)
 
 void json_put_bytes(struct json_wr *j, struct bytes utf8)
 {
-    json_str_open(j);
-    json_str_add(j, utf8);
-    json_str_close(j);
+    if (plain_run(utf8) < utf8.n) {
+        json_str_open(j);
+        json_str_add(j, utf8);
+        json_str_close(j);
+        return;
+    }
+    uint8_t *p = quoted_room(j, utf8.n + 2);
+    if (p != NULL) {
+        *p = '"';
+        if (utf8.n > 0)
+            memcpy(p + 1, utf8.p, utf8.n);
+        p[1 + utf8.n] = '"';
+    }
+    j->need_comma = true;
 }
 
 void json_put_str(struct json_wr *j, const char *s)

@@ -1,6 +1,5 @@
 /* Internal to codec/: eight bytes at a time over long, mostly plain text (tokens, audit lines).
- * Every test answers "is there one among the eight", which is exact; which one, the caller finds
- * out. */
+ * Tests answer "is there one among the eight"; which one, the caller finds out. */
 #ifndef CODEC_SWAR_H
 #define CODEC_SWAR_H
 
@@ -31,18 +30,14 @@ static inline bool swar_has(uint64_t w, uint8_t value)
     return ((x - SWAR_ONES) & ~x & SWAR_HIGHS) != 0;
 }
 
-/* Bytes at the start of b, in steps of eight, that are ASCII without control characters, DEL,
- * quotation mark and backslash. */
-static inline size_t swar_plain_run(struct bytes b)
+/* Are all eight ASCII without control characters, quotation mark and backslash? May be false for
+ * plain bytes next to others, never true when one is not. */
+static inline bool swar_is_plain(uint64_t w)
 {
-    size_t n = 0;
-    for (; b.n - n >= 8; n += 8) {
-        uint64_t w = swar_load(b.p + n);
-        if ((w & SWAR_HIGHS) != 0 || swar_has_below(w, 0x20) || swar_has(w, '"') ||
-            swar_has(w, '\\') || swar_has(w, 0x7f))
-            break;
-    }
-    return n;
+    uint64_t q = w ^ (SWAR_ONES * '"');
+    uint64_t b = w ^ (SWAR_ONES * '\\');
+    uint64_t stop = w | (w - SWAR_ONES * 0x20) | ((q - SWAR_ONES) & ~q) | ((b - SWAR_ONES) & ~b);
+    return (stop & SWAR_HIGHS) == 0;
 }
 
 #endif
