@@ -187,6 +187,8 @@ void job_end(struct job *j)
     if (j->make != NULL) {
         secret_buf_done(&j->make->secret_given);
         secret_buf_done(&j->make->secret_private);
+        keymat_unref(j->make->kek);
+        free(j->make->wrapped);
         free(j->make);
     }
     free(j->rids);

@@ -27,7 +27,10 @@ struct made_key {
     struct keymat_spec spec;
     struct secret_buf secret_given; /* import: the numbers lie in here */
     struct keymat_numbers given;
-    uint32_t ops; /* import: what the JWK says */
+    uint32_t ops;       /* import: what the JWK says */
+    struct keymat *kek; /* import of a wrapped key: to be unwrapped with this first */
+    uint8_t *wrapped;   /* heap */
+    size_t wrapped_n;
     struct secret_buf secret_private;
     struct keymat_public pub;
 };

@@ -51,6 +51,15 @@ HSM_MUST_USE hsm_err keymat_import(const struct keymat_numbers *given,
                                    struct keymat_public *ret_public, const char **why);
 
 struct keymat;
+/* What a key transfer blob wraps for kek: RSA-OAEP (SHA-1) of an AES key, then the target under
+ * AES-KWP (CKM_RSA_AES_KEY_WRAP). spec->kty says what the target is (RSA, EC: PKCS#8; oct: its
+ * bytes), spec->crv is compared with the target's when set, else taken from it. *ret_numbers are
+ * views into *ret_plain. One error whatever is wrong with the wrapped bytes or the target's form,
+ * so that nobody learns of the padding: HSM_E_BAD_PARAMETER with *why. As slow as an RSA
+ * decryption. */
+HSM_MUST_USE hsm_err keymat_transfer_open(struct keymat *kek, struct bytes wrapped,
+                                          struct keymat_spec *spec, struct secret_buf *ret_plain,
+                                          struct keymat_numbers *ret_numbers, const char **why);
 /* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes
  * come from our own seal). *ret is reference counted: starts with one. */
 HSM_MUST_USE hsm_err keymat_open(struct bytes private_part, struct keymat **ret);

@@ -20,6 +20,14 @@ hsm_err keys_handle_crypto(struct request *rq);
 hsm_err sd_handle_download(struct request *rq);
 hsm_err sd_handle_status(struct request *rq);
 
+struct jwk_private;
+/* The wrapped key of an import, and the opened key exchange key it names. Nothing is unwrapped yet.
+ */
+HSM_MUST_USE hsm_err keys_take_transfer(struct request *rq, const struct jwk_private *jwk,
+                                        struct made_key *made);
+/* The usable key of a version, out of its seal when it is not among the opened ones. */
+HSM_MUST_USE hsm_err keys_open_version(struct request *rq, const struct key_version *v,
+                                       struct keymat **ret);
 /* Key of a name, or HSM_E_KEY_NOT_FOUND with the service's text. */
 HSM_MUST_USE hsm_err keys_find(struct request *rq, struct bytes name, bool deleted,
                                struct key **ret);

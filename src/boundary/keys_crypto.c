@@ -37,6 +37,12 @@ static hsm_err open_version(void *ctx, struct secret_buf *ret_private)
     return open_private(o->sc, rid, key_version_private(o->v), ret_private);
 }
 
+hsm_err keys_open_version(struct request *rq, const struct key_version *v, struct keymat **ret)
+{
+    struct opening o = {.sc = job_of(rq)->w->sc, .v = v};
+    return keycache_get(rq->b->cache, &v->id, open_version, &o, ret);
+}
+
 /* Without the state lock: decided is decided, and a long operation must not hold up a writer. */
 static hsm_err crypto_after(struct job *j)
 {
@@ -82,8 +88,7 @@ hsm_err keys_handle_crypto(struct request *rq)
         j->want_slow = true;
         return HSM_OK;
     }
-    struct opening o = {.sc = j->w->sc, .v = v};
-    TRY(keycache_get(rq->b->cache, &v->id, open_version, &o, &c->key));
+    TRY(keys_open_version(rq, v, &c->key));
     c->version = v->id;
     c->name_n = key_display(k).n;
     memcpy(c->name, key_display(k).p, c->name_n);

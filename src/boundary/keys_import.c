@@ -20,11 +20,8 @@ static hsm_err jwk_failed(struct request *rq, hsm_err err, const char *member)
                         err == HSM_E_RANGE ? "too large" : "malformed");
 }
 
-static hsm_err ops_of(struct request *rq, const struct jwk_private *jwk,
-                      const struct keymat_spec *spec, uint32_t *ret)
+static hsm_err read_ops(struct request *rq, const struct jwk_private *jwk, uint32_t *ret)
 {
-    const char *why = "";
-    uint32_t possible = key_possible_ops(spec->kty, spec->bits);
     uint32_t ops = 0;
     for (size_t i = 0; i < jwk->op_n; i++) {
         uint32_t op = key_op_from_name(jwk->op[i]);
@@ -33,14 +30,22 @@ static hsm_err ops_of(struct request *rq, const struct jwk_private *jwk,
                                 "JSON Web Key: key_ops contains an unknown operation.");
         ops |= op;
     }
-    if (ops == 0)
-        ops = key_default_ops(spec->kty) & possible;
-    hsm_err err = key_ops_valid(ops, spec->kty, &why);
+    *ret = ops;
+    return HSM_OK;
+}
+
+/* Once the size is known. */
+static hsm_err fit_ops(struct request *rq, struct made_key *made)
+{
+    const char *why = "";
+    uint32_t possible = key_possible_ops(made->spec.kty, made->spec.bits);
+    if (made->ops == 0)
+        made->ops = key_default_ops(made->spec.kty) & possible;
+    hsm_err err = key_ops_valid(made->ops, made->spec.kty, &why);
     if (err != HSM_OK)
         return request_fail(rq, err, "%s", why);
-    if ((ops & ~possible) != 0)
+    if ((made->ops & ~possible) != 0)
         return request_fail(rq, HSM_E_BAD_PARAMETER, "%s", KEY_OPS_SIZE_TEXT);
-    *ret = ops;
     return HSM_OK;
 }
 
@@ -71,10 +76,13 @@ static hsm_err take(struct request *rq, const struct wire_key_import *m, struct 
                                           .k = jwk.k};
     if (made->spec.kty != KTY_EC)
         made->spec.crv = CRV_NONE;
+    TRY(read_ops(rq, &jwk, &made->ops));
+    if (jwk.key_hsm.p != NULL)
+        return keys_take_transfer(rq, &jwk, made);
     err = keymat_import_size(&made->given, &made->spec, &why);
     if (err != HSM_OK)
         return request_fail(rq, err, "%s", why);
-    return ops_of(rq, &jwk, &made->spec, &made->ops);
+    return fit_ops(rq, made);
 }
 
 /* The numbers are checked without the state lock; the handler runs again then. */
@@ -84,7 +92,10 @@ static hsm_err ask_for_check(struct job *j, const struct wire_key_import *m)
         struct made_key *made = (struct made_key *)calloc(1, sizeof *made);
         hsm_err err = made == NULL ? HSM_E_NOMEM : take(&j->rq, m, made);
         if (err == HSM_E_NOMEM && made != NULL) {
-            secret_buf_done(&made->secret_given); /* the frame is still there: it may run again */
+            /* the frame is still there: it may run again */
+            secret_buf_done(&made->secret_given);
+            keymat_unref(made->kek);
+            free(made->wrapped);
             free(made);
             return err;
         }
@@ -109,6 +120,7 @@ hsm_err keys_handle_import(struct request *rq)
     TRY(keys_check_new(rq, m.name, &k));
     if (j->make == NULL || j->make->secret_private.p == NULL)
         return ask_for_check(j, &m);
+    TRY(fit_ops(rq, j->make)); /* of a wrapped key the size is known only now */
     const struct new_version v = {
         .name = m.name,
         .ops = j->make->ops,

@@ -270,13 +270,29 @@ static bool make_room(struct worker *w, struct job *j, hsm_err err)
     return err == HSM_E_NOMEM && j->sheds++ < SHEDS_MAX && keycache_shed(w->b->cache);
 }
 
+/* Not brought by the caller, in clear or wrapped. */
+static bool is_own_key(const struct made_key *m)
+{
+    return m->secret_given.p == NULL && m->kek == NULL;
+}
+
+static hsm_err import_key(struct made_key *m, const char **why)
+{
+    if (m->secret_given.p == NULL) {
+        TRY(keymat_transfer_open(m->kek, bytes_of(m->wrapped, m->wrapped_n), &m->spec,
+                                 &m->secret_given, &m->given, why));
+        TRY(keymat_import_size(&m->given, &m->spec, why));
+    }
+    return keymat_import(&m->given, &m->spec, &m->secret_private, &m->pub, why);
+}
+
 static bool make_key(struct worker *w, struct job *j)
 {
     struct made_key *m = j->make;
     const char *why = "";
-    hsm_err err = m->secret_given.p == NULL
+    hsm_err err = is_own_key(m)
                       ? keymat_generate_until(&m->spec, &w->b->stop, &m->secret_private, &m->pub)
-                      : keymat_import(&m->given, &m->spec, &m->secret_private, &m->pub, &why);
+                      : import_key(m, &why);
     if (why[0] != '\0')
         err = request_fail(&j->rq, err, "%s", why);
     if (make_room(w, j, err))
@@ -299,10 +315,11 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
         job_finish(w, j, err, challenge);
     } else if (j->want_slow && w->serves != &b->slow_queue) {
         to_pool(w, j, &b->slow_queue, 0);
-    } else if (j->want_key && m->secret_given.p == NULL &&
+    } else if (j->want_key && is_own_key(m) &&
                stock_take(b->stock, &m->spec, &m->secret_private, &m->pub)) {
         return true;
-    } else if (j->want_key && m->spec.kty == KTY_RSA && w->serves != &b->maker_queue) {
+    } else if (j->want_key && (m->spec.kty == KTY_RSA || m->kek != NULL) &&
+               w->serves != &b->maker_queue) {
         to_pool(w, j, &b->maker_queue, making_cost(m));
     } else if (j->want_key) {
         return make_key(w, j);

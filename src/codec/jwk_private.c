@@ -113,6 +113,10 @@ static hsm_err parse(struct bytes text, struct wr *w, struct jwk_private *ret,
     TRY(take_word(&d, "crv", &ret->crv));
     *ret_member = "key_ops";
     TRY(take_ops(&d, ret));
+    *ret_member = "key_hsm";
+    uint32_t wrapped = json_get_nn(&d, 0, "key_hsm");
+    if (wrapped != JSON_NONE)
+        TRY(json_plain(&d, wrapped, &ret->key_hsm));
     ret->has_other = json_get_nn(&d, 0, "oth") != JSON_NONE;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         *ret_member = numbers[i].name;

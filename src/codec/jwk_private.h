@@ -23,6 +23,7 @@ struct jwk_private {
     struct bytes n, e, d, p, q, dp, dq, qi;
     struct bytes x, y;
     struct bytes k;
+    struct bytes key_hsm; /* view into the text: a wrapped key instead of numbers */
 };
 
 /* secret_buf: room for JWK_NUMBERS_MAX bytes, to which the numbers point. Unknown members are

@@ -199,8 +199,6 @@ hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *ou
     TRY(body_container(c, 0, "key", JSON_OBJECT, &key));
     if (key == JSON_NONE)
         return body_bad(c, "Property 'key' is missing.");
-    if (json_get_nn(&c->doc, key, "key_hsm") != JSON_NONE)
-        return not_here(c, "Import of a key that is wrapped for the HSM (key.key_hsm) is");
     m.key = json_raw(&c->doc, key);
     if (m.key.n > JWK_BYTES_MAX)
         return body_bad(c, "Property 'key' is longer than %d bytes.", JWK_BYTES_MAX);

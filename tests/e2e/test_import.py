@@ -272,10 +272,7 @@ def test_members_of_the_jwk(pool, name, p256, rsa2048):
             "import must be the only operation of a key.")
 
 
-def test_wrapped_keys_and_wrong_places(pool, name, p256):
-    refused(pool, name, {"key": {"kty": "RSA-HSM", "key_hsm": b64u(b"{}")}},
-            "Import of a key that is wrapped for the HSM (key.key_hsm) is not implemented by this server version.",
-            501, "NotImplemented")
+def test_wrong_places(pool, name, p256):
     assert pool.call("PUT", f"/keys/{name}/" + "0" * 32, {"key": ec_jwk(p256, "P-256")}).status_code == 405
     assert pool.call("PUT", "/keys/bad_name", {"key": ec_jwk(p256, "P-256")}).status_code == 400
 

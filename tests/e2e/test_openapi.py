@@ -71,7 +71,8 @@ def keys(calls):
     jwk = {"kty": "oct", "k": BLOCK}
     calls("ImportKey", 200, key_name=n + "-in", body={"key": jwk, "Hsm": True})
     refusals(calls, "ImportKey", key_name=n + "-in", body={"key": jwk}, more=[
-        ({"body": {}}, 400), ({"body": {"key": {**jwk, "k": "A"}}}, 400), ({"body": {"key": {"kty": "RSA", "key_hsm": "AAAA"}}}, 501)])
+        ({"body": {}}, 400), ({"body": {"key": {**jwk, "k": "A"}}}, 400), ({"body": {"key": {"kty": "RSA", "key_hsm": "AAAA"}}}, 400),
+        ({"body": {"key": jwk, "attributes": {"external_key": {}}}}, 501)])
     missing = {"key_name": n + "-none"}, 404
     no_version = {"key_version": V0}, 404
     for op, at in (("GetKey", {}), ("GetKeyVersion", {"key_version": version})):
