@@ -21,7 +21,7 @@ make_one() {
 }
 make_one build/venv pytest pytest-timeout requests cryptography azure-identity azure-keyvault-keys \
     azure-keyvault-administration azure-keyvault-securitydomain \
-    jsonschema pyyaml
+    jsonschema pyyaml prometheus_client
 make_one build/venv-property pytest pytest-timeout requests cryptography hypothesis jsonschema pyyaml schemathesis
 make_one build/venv-az azure-cli
 build/venv-az/bin/az version --output tsv --query '"azure-cli"' 2>/dev/null | sed 's/^/azure-cli /'

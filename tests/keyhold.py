@@ -131,6 +131,14 @@ class Pool:
     def status(self):
         return json.loads(self.cli("status", "-o", "json").stdout)
 
+    def monitor(self, path, timeout=10):
+        """Status and text of a page of the monitoring listener (options: --metrics-port)."""
+        port = (self.home / "run/metrics-port").read_text().strip()
+        with requests.Session() as s:
+            s.trust_env = False
+            r = s.get(f"http://127.0.0.1:{port}{path}", timeout=timeout)
+            return r.status_code, r.text
+
     def logs(self, lines=25):
         out = []
         for f in sorted((self.home / "log").glob("*.log")):

@@ -55,6 +55,10 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
                  (long long)pool_int(s, 0, "versions"));
     (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",
                  (long long)pool_int(s, 0, "auditSeq"), c->home);
+    int64_t metrics = pool_int(s, 0, "metricsPort");
+    if (metrics > 0)
+        (void)printf("monitoring    http://127.0.0.1:%lld/metrics, /healthz, /readyz\n",
+                     (long long)metrics);
     if (strcmp(state, "NotActivated") == 0)
         (void)printf("\nnext: `keyhold activate` (development), or `az keyvault security-domain "
                      "download`\n");

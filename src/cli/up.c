@@ -25,39 +25,69 @@
 
 /* ---- first-run files ---- */
 
-static int make_config(struct cli *c, const char *name, const char *port, const char *cpus,
-                       struct partition_config *cfg, const struct directory *d)
+/* Settings of `up`; NULL: not given. */
+struct settings {
+    const char *name, *port, *cpus, *metrics;
+};
+
+static bool take_metrics(const char *text, int *ret)
+{
+    long n = CONFIG_NO_METRICS;
+    if (strcmp(text, "off") != 0 && !text_number(text, 65535, &n))
+        return false;
+    *ret = (int)n;
+    return true;
+}
+
+static bool same_config(const struct partition_config *a, const struct partition_config *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->port == b->port && strcmp(a->cpus, b->cpus) == 0 &&
+           strcmp(a->tenant, b->tenant) == 0 && a->metrics_port == b->metrics_port;
+}
+
+static int take_settings(const struct settings *s, struct partition_config *cfg)
+{
+    long n;
+    if (s->name != NULL)
+        (void)snprintf(cfg->name, sizeof cfg->name, "%s", s->name);
+    if (s->port != NULL) {
+        if (!text_number(s->port, 65535, &n) || n == 0)
+            return cli_fail(CLI_USAGE, "--port: 1 to 65535");
+        cfg->port = (uint16_t)n;
+    }
+    if (s->cpus != NULL &&
+        snprintf(cfg->cpus, sizeof cfg->cpus, "%s", s->cpus) >= (int)sizeof cfg->cpus)
+        return cli_fail(CLI_USAGE, "--cpus: the list is too long");
+    if (s->metrics != NULL && !take_metrics(s->metrics, &cfg->metrics_port))
+        return cli_fail(CLI_USAGE, "--metrics-port: 1 to 65535, 0 for any free one, or off");
+    return CLI_OK;
+}
+
+static int make_config(struct cli *c, const struct settings *s, struct partition_config *cfg,
+                       const struct directory *d)
 {
     char path[PATH_MAX], text[PATH_MAX + 200];
     cli_path(c, HOME_CONFIG, path);
     bool exists = access(path, F_OK) == 0;
-    *cfg = (struct partition_config){.port = PORT_DEFAULT, .name = "dev", .region = "local"};
+    *cfg = (struct partition_config){
+        .port = PORT_DEFAULT, .name = "dev", .region = "local", .metrics_port = CONFIG_NO_METRICS};
     if (exists && !cli_config(c, cfg))
         return CLI_FAILED;
     const struct partition_config before = *cfg;
-    if (name != NULL && !pool_name_valid(name))
+    if (s->name != NULL && !pool_name_valid(s->name))
         return cli_fail(CLI_USAGE, "--name: 3 to 24 letters, digits and single hyphens, first a "
                                    "letter");
-    if (exists && name != NULL && strcmp(name, cfg->name) != 0)
+    if (exists && s->name != NULL && strcmp(s->name, cfg->name) != 0)
         return cli_fail(CLI_FAILED,
                         "the pool in %s is named %s and keeps its name; use another "
                         "--home for another pool",
                         c->home, cfg->name);
-    if (name != NULL)
-        (void)snprintf(cfg->name, sizeof cfg->name, "%s", name);
-    if (port != NULL) {
-        long n;
-        if (!text_number(port, 65535, &n) || n == 0)
-            return cli_fail(CLI_USAGE, "--port: 1 to 65535");
-        cfg->port = (uint16_t)n;
-    }
-    if (cpus != NULL && snprintf(cfg->cpus, sizeof cfg->cpus, "%s", cpus) >= (int)sizeof cfg->cpus)
-        return cli_fail(CLI_USAGE, "--cpus: the list is too long");
+    int status = take_settings(s, cfg);
+    if (status != CLI_OK)
+        return status;
     (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
     /* Unchanged it stays: a pool starts on a full disk, too. */
-    bool same = strcmp(before.name, cfg->name) == 0 && before.port == cfg->port &&
-                strcmp(before.cpus, cfg->cpus) == 0 && strcmp(before.tenant, cfg->tenant) == 0;
-    if (exists && same)
+    if (exists && same_config(&before, cfg))
         return CLI_OK;
     if (partition_config_store(path, cfg, text, sizeof text) != HSM_OK)
         return cli_fail(CLI_FAILED, "%s", text);
@@ -81,8 +111,7 @@ static int lock_home(const struct cli *c)
     return CLI_OK;
 }
 
-static int prepare(struct cli *c, const char *name, const char *port, const char *cpus,
-                   const struct creation *creation)
+static int prepare(struct cli *c, const struct settings *s, const struct creation *creation)
 {
     char path[PATH_MAX], text[600] = "";
     struct partition_config cfg;
@@ -91,7 +120,7 @@ static int prepare(struct cli *c, const char *name, const char *port, const char
     if (directory_load_or_create(path, clock_now_ms(), &d) != HSM_OK)
         return cli_fail(CLI_FAILED, "cannot load or create the directory of identities in %s",
                         path);
-    int status = make_config(c, name, port, cpus, &cfg, &d);
+    int status = make_config(c, s, &cfg, &d);
     cli_path(c, HOME_PKI, path);
     if (status == CLI_OK && pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(),
                                        NULL, text, sizeof text) != HSM_OK)
@@ -184,6 +213,23 @@ static int start_daemon(const struct cli *c)
         n > 0 ? line : "it did not become ready; see log/supervisor.log in the home directory");
 }
 
+/* It runs: is that what was asked for? */
+static int check_running(const struct cli *c, const struct settings *s,
+                         const struct creation *creation)
+{
+    struct partition_config is, want;
+    if (!cli_config(c, &is))
+        return CLI_FAILED;
+    want = is;
+    int status = take_settings(s, &want);
+    if (status != CLI_OK)
+        return status;
+    if (!same_config(&is, &want))
+        return cli_fail(CLI_FAILED, "pool %s runs on port %u already; `keyhold down` first",
+                        is.name, is.port);
+    return creation_check(c, creation);
+}
+
 int local_up(struct cli *c)
 {
     struct arg args[] = {
@@ -196,6 +242,9 @@ int local_up(struct cli *c)
          .kind = ARG_VALUE,
          .help = "name of the pool (default dev)"},
         {.name = "--cpus", .kind = ARG_VALUE, .help = "pin to these CPUs, e.g. 0,1"},
+        {.name = "--metrics-port",
+         .kind = ARG_VALUE,
+         .help = "serve /metrics, /healthz, /readyz on 127.0.0.1; 0: any port, or off (default)"},
         CREATION_ARGS,
         {.name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error"},
         {.name = NULL},
@@ -205,23 +254,19 @@ int local_up(struct cli *c)
     if (!cli_args(c, args, "up [--home DIR] [--port N] [--name POOL] [--foreground]", &ret) ||
         !creation_parse(args, &creation, &ret))
         return ret;
-    const char *port = args_value(args, "--port"), *name = args_value(args, "--name");
-    struct partition_config cfg;
+    const struct settings s = {.name = args_value(args, "--name"),
+                               .port = args_value(args, "--port"),
+                               .cpus = args_value(args, "--cpus"),
+                               .metrics = args_value(args, "--metrics-port")};
     ret = lock_home(c);
     if (ret != CLI_OK)
         return ret;
     if (cli_supervisor_pid(c) != 0) {
-        if (!cli_config(c, &cfg))
-            return CLI_FAILED;
-        if ((port != NULL && strtol(port, NULL, 10) != cfg.port) ||
-            (name != NULL && strcmp(name, cfg.name) != 0))
-            return cli_fail(CLI_FAILED, "pool %s runs on port %u already; `keyhold down` first",
-                            cfg.name, cfg.port);
-        ret = creation_check(c, &creation);
+        ret = check_running(c, &s, &creation);
         c->argc = 0;
         return ret == CLI_OK ? local_status(c) : ret;
     }
-    ret = prepare(c, name, port, args_value(args, "--cpus"), &creation);
+    ret = prepare(c, &s, &creation);
     if (ret != CLI_OK)
         return ret;
     if (args_get(args, "--foreground")->given) {

@@ -18,7 +18,7 @@ struct pending *front_slot_take(struct front *f, struct http_exchange *x)
         return NULL;
     struct pending *p = &f->slots[f->free_head];
     f->free_head = p->next_free;
-    f->used++;
+    meter_in_flight(f->meter, ++f->used);
     p->x = x;
     p->generation++;
     p->face = NULL;
@@ -53,15 +53,17 @@ void front_slot_free(struct front *f, struct pending *p)
     p->x = NULL;
     p->next_free = f->free_head;
     f->free_head = (uint32_t)(p - f->slots);
-    f->used--;
+    meter_in_flight(f->meter, --f->used);
 }
 
 /* ---- answers to clients ---- */
 
-static void fill_reply(const struct front *f, const struct pending *p, const struct outcome *o,
-                       struct reply *r)
+/* Returns how long the request took, in microseconds. */
+static uint64_t fill_reply(const struct front *f, const struct pending *p, const struct outcome *o,
+                           struct reply *r)
 {
     const struct http_request *rq = http_exchange_request(p->x);
+    uint64_t us = clock_mono_us() - rq->received_us;
     *r = (struct reply){
         .is_get = rq->head->method == HTTP1_GET,
         .is_error = o->status >= 400,
@@ -69,13 +71,14 @@ static void fill_reply(const struct front *f, const struct pending *p, const str
         .client_ip = rq->client_ip,
         .region = f->shared->region,
         .activity = p->activity,
-        .latency_ms = (clock_mono_us() - rq->received_us) / 1000,
+        .latency_ms = us / 1000,
         .challenge = o->challenge && p->face != NULL ? p->face->challenge : NULL,
         .claims_nbf_s = o->claims ? clock_now_ms() / 1000 : 0,
         .authority = p->ctx.authority,
         .async_path = o->async_path,
         .retry_after_s = o->retry_after_s,
     };
+    return us;
 }
 
 void front_finish(struct front *f, struct pending *p, const struct outcome *o)
@@ -83,7 +86,7 @@ void front_finish(struct front *f, struct pending *p, const struct outcome *o)
     struct reply r;
     struct wr headers = wr_of(f->headers, sizeof f->headers);
     struct bytes body = o->body;
-    fill_reply(f, p, o, &r);
+    meter_answer(f->meter, p->ctx.op, o->status, o->err, fill_reply(f, p, o, &r));
     reply_headers(&r, &headers);
     if (o->bare) {
         body = bytes_str(r.is_get ? "OK" : "");
@@ -298,6 +301,7 @@ hsm_err front_new(const struct front_shared *shared, unsigned lane, struct front
     if (f == NULL)
         return HSM_E_NOMEM;
     f->shared = shared;
+    f->meter = &shared->meters[lane - 1];
     f->in = shared->rings->in[lane];
     f->out_ring = shared->rings->out[lane];
     f->slots = calloc(FRONT_PENDING_MAX, sizeof *f->slots);

@@ -33,6 +33,7 @@ struct pending {
 
 struct front {
     const struct front_shared *shared;
+    struct meter *meter;
     struct ring *in, *out_ring;
     void (*door_closed)(void *ctx);
     void *door_ctx;

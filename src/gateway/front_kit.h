@@ -89,6 +89,8 @@ static inline int setup(void **state)
     assert_int_equal(ring_attach(&k->fds, RING_GATEWAY, &k->gateway), HSM_OK);
     assert_int_equal(ring_attach(&k->fds, RING_BOUNDARY, &k->boundary), HSM_OK);
     k->shared.rings = &k->gateway;
+    k->shared.meters = meters_new(1);
+    assert_non_null(k->shared.meters);
     (void)snprintf(k->shared.region, sizeof k->shared.region, "region1");
     assert_int_equal(audit_sink_open(k->dir, k->gateway.audit, &k->shared.audit, text, sizeof text),
                      HSM_OK);
@@ -111,6 +113,7 @@ static inline int teardown(void **state)
     char path[128];
     assert_int_equal(front_pending(k->front), 0);
     front_free(k->front);
+    free(k->shared.meters);
     audit_sink_close(k->shared.audit);
     ring_detach(&k->gateway);
     ring_detach(&k->boundary);

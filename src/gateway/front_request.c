@@ -166,6 +166,7 @@ void front_request(void *ctx, struct http_exchange *x, const struct http_request
     struct front *f = ctx;
     struct pending *p = front_slot_take(f, x);
     if (p == NULL) {
+        meter_refusal(f->meter, HSM_E_UNAVAILABLE);
         http_respond(x, 503, bytes_str("retry-after: 1\r\n"), bytes_of(NULL, 0), false);
         return;
     }
@@ -216,6 +217,7 @@ void front_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *hea
     /* Bytes that are no request carry no identity: a full lane must not stop this answer. */
     if (send_frame(f, OP_REFUSED, 0, &w) == HSM_OK)
         ring_flush(f->out_ring);
+    meter_refusal(f->meter, err);
     struct reply r = {.is_error = true, .activity = activity};
     reply_headers(&r, headers);
     render_error(err, bytes_of(NULL, 0), activity, out);

@@ -10,6 +10,7 @@
 #include "gateway/audit_sink.h"
 #include "gateway/control.h"
 #include "gateway/http_loop.h"
+#include "gateway/metricsd.h"
 #include "gateway/pool_state.h"
 #include "gateway/relay.h"
 #include "gateway/statusd.h"
@@ -39,6 +40,7 @@ struct gateway {
     struct store *store;
     struct relay *relay;
     struct statusd *statusd;
+    struct metricsd *metricsd;
     struct pool_state_file pool_state;
     struct http_loop *http[RING_LANES_MAX];
     unsigned http_n;
@@ -100,6 +102,7 @@ static void enter_closing(struct gateway *g)
         g->failed = true;
     }
     statusd_stop(g->statusd);
+    metricsd_stop(g->metricsd);
     relay_stop(g->relay);
     control_stop(g->control);
     store_close(g->store, on_store_closed, g);
@@ -309,14 +312,43 @@ static hsm_err open_store(struct gateway *g)
     return control_load(g->control, g->store, seq, hash, g->text, sizeof g->text);
 }
 
+static enum metrics_phase phase_of(void *ctx)
+{
+    const struct gateway *g = ctx;
+    return g->phase == PHASE_STARTING  ? METRICS_STARTING
+           : g->phase == PHASE_SERVING ? METRICS_SERVING
+                                       : METRICS_STOPPING;
+}
+
+static hsm_err open_metrics(struct gateway *g)
+{
+    const struct metricsd_config cfg = {
+        .fd = g->o->metrics_fd,
+        .pool = &g->pool,
+        .control = g->control,
+        .store = g->store,
+        .audit = g->shared.audit,
+        .meters = g->shared.meters,
+        .loops = g->o->loops,
+        .phase = phase_of,
+        .ctx = g,
+    };
+    hsm_err err = cfg.fd < 0 ? HSM_OK : metricsd_new(&g->loop, &cfg, &g->metricsd);
+    if (err != HSM_OK)
+        (void)snprintf(g->text, sizeof g->text, "the socket of --metrics-fd is of no use");
+    return err;
+}
+
 static hsm_err open_rest(struct gateway *g)
 {
+    TRY(open_metrics(g));
     struct statusd_facts facts = {
         .pool = &g->pool,
         .faces = &g->shared.faces,
         .store = g->store,
         .audit = g->shared.audit,
         .loops = g->o->loops,
+        .metrics_port = metricsd_port(g->metricsd),
         .region = g->shared.region,
     };
     hsm_err err = relay_new(&g->loop, g->control, g->o->issuer_connect, &g->relay);
@@ -341,6 +373,9 @@ static hsm_err start(struct gateway *g)
     g->shared.rings = &g->rings;
     g->shared.faces = g->o->faces;
     (void)snprintf(g->shared.region, sizeof g->shared.region, "%s", g->o->region);
+    g->shared.meters = meters_new(g->o->loops);
+    if (g->shared.meters == NULL)
+        return HSM_E_NOMEM;
     TRY(ring_attach(&g->o->rings, RING_GATEWAY, &g->rings));
     g->tls = http_tls_context(g->o->cert_file, g->o->key_file, g->text, sizeof g->text);
     if (g->tls == NULL)
@@ -366,6 +401,8 @@ static void release(struct gateway *g)
     for (unsigned i = 0; i < g->http_n; i++)
         http_loop_free(g->http[i]);
     statusd_free(g->statusd);
+    metricsd_free(g->metricsd);
+    free(g->shared.meters);
     relay_free(g->relay);
     control_free(g->control);
     audit_sink_close(g->shared.audit);

@@ -12,7 +12,7 @@ const char options_usage[] =
     "                       --loops N --face suffix=S,port=P,authority=URL [--face ...]\n"
     "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
     "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
-    "                       [--cpus LIST] [--ready-fd N]\n"
+    "                       [--cpus LIST] [--metrics-fd N] [--ready-fd N]\n"
     "Started by keyhold-supervisor; serves a pool's data plane over HTTPS.\n";
 
 /* "0,2,4-6": cpus in the order of the loops. */
@@ -52,6 +52,15 @@ static void default_cpus(struct gateway_options *o)
         if (CPU_ISSET(cpu, &set))
             o->cpu[n++] = (int)cpu;
     }
+}
+
+static bool take_fd(const char *text, int *ret)
+{
+    long v;
+    if (!text_number(text, INT_MAX, &v))
+        return false;
+    *ret = (int)v;
+    return true;
 }
 
 static bool take(struct gateway_options *o, int option, const char *arg)
@@ -98,11 +107,10 @@ static bool take(struct gateway_options *o, int option, const char *arg)
         return true;
     case 'u':
         return take_cpus(o, arg);
+    case 'm':
+        return take_fd(arg, &o->metrics_fd);
     case 'y':
-        if (!text_number(arg, INT_MAX, &v))
-            return false;
-        o->ready_fd = (int)v;
-        return true;
+        return take_fd(arg, &o->ready_fd);
     default:
         return false;
     }
@@ -150,10 +158,11 @@ hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *
         {"control", required_argument, NULL, 'o'},
         {"pool-state", required_argument, NULL, 'p'},
         {"cpus", required_argument, NULL, 'u'},
+        {"metrics-fd", required_argument, NULL, 'm'},
         {"ready-fd", required_argument, NULL, 'y'},
         {NULL, 0, NULL, 0},
     };
-    struct gateway_options o = {.loops = 1, .region = "local", .ready_fd = -1};
+    struct gateway_options o = {.loops = 1, .region = "local", .metrics_fd = -1, .ready_fd = -1};
     int option;
     for (size_t i = 0; i < RING_LANES_MAX; i++)
         o.cpu[i] = -1;

@@ -21,6 +21,7 @@ struct gateway_options {
     const char *region;
     const char *control;    /* NULL: none */
     const char *pool_state; /* NULL: none */
+    int metrics_fd;         /* bound socket of monitoring; -1: none */
     int ready_fd;           /* -1: none */
 };
 

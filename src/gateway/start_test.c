@@ -52,15 +52,18 @@ static void test_options(void **state)
     assert_int_equal(parse(&o, (const char *[]){GOOD, NULL}), HSM_OK);
     assert_int_equal(o.loops, 1);
     assert_int_equal(o.ready_fd, -1);
+    assert_int_equal(o.metrics_fd, -1);
     assert_int_equal(o.faces.n, 1);
     assert_string_equal(o.region, "local");
     assert_int_equal(
         parse(&o, (const char *[]){GOOD, "--loops", "2", "--listen", "[::1]:0", "--cpus", "3,5-6",
-                                   "--ready-fd", "9", "--face",
+                                   "--ready-fd", "9", "--metrics-fd", "10", "--face",
                                    "suffix=managedhsm.azure.net,authority=https://x", NULL}),
         HSM_OK);
     assert_int_equal(o.loops, 2);
     assert_string_equal(o.listen_addr, "::1");
+    assert_int_equal(o.ready_fd, 9);
+    assert_int_equal(o.metrics_fd, 10);
     assert_int_equal(o.cpu[0], 3);
     assert_int_equal(o.cpu[2], 6);
     assert_int_equal(o.faces.face[1].port, 443);
@@ -75,6 +78,7 @@ static void test_options(void **state)
         {"--cpus", "a"},
         {"--cpus", "5-3"},
         {"--ready-fd", "-1"},
+        {"--metrics-fd", "x"},
         {"--region", "a b"},
         {"--face", "suffix=x"},
         {"--face", "suffix=UP er,authority=https://x"},

@@ -105,6 +105,8 @@ void statusd_render(const struct statusd_facts *facts, const struct wire_status 
         put_count(&j, "flushed", info.flushed);
     }
     put_count(&j, "loops", facts->loops);
+    if (facts->metrics_port != 0)
+        put_count(&j, "metricsPort", facts->metrics_port);
     put_faces(&j, facts->faces);
     json_obj_close(&j);
     wr_str(out, "\n");

@@ -16,6 +16,7 @@ struct statusd_facts {
     struct store *store;
     struct audit_sink *audit; /* drained first: the file holds every line the status counts */
     unsigned loops;
+    uint16_t metrics_port; /* 0: none */
     const char *region;
 };
 

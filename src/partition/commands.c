@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "partition/supervisor.h"
 
 #define LOOPS_MAX_DEFAULT 4
@@ -102,10 +103,49 @@ static hsm_err take_port(struct installation *in, char *text, size_t cap)
     return HSM_OK;
 }
 
+static void forget_metrics_port(const struct installation *in)
+{
+    char path[PATH_MAX];
+    if (path_join(path, sizeof path, in->home, HOME_METRICS) == HSM_OK)
+        (void)unlink(path);
+}
+
+/* The file is a convenience: it cannot be written on a full disk, `keyhold status` knows, too. */
+static void tell_metrics_port(const struct installation *in)
+{
+    struct sockaddr_in a = {0};
+    socklen_t n = sizeof a;
+    char path[PATH_MAX], text[16];
+    if (getsockname(in->metrics_fd, (struct sockaddr *)&a, &n) != 0 ||
+        path_join(path, sizeof path, in->home, HOME_METRICS) != HSM_OK)
+        return;
+    (void)snprintf(text, sizeof text, "%u\n", ntohs(a.sin_port));
+    if (file_replace(path, bytes_str(text), 0600) != HSM_OK)
+        log_warn("cannot write %s: %s", path, strerror(errno));
+    log_info("monitoring: http://127.0.0.1:%u/metrics", ntohs(a.sin_port));
+}
+
+static hsm_err take_metrics_port(struct installation *in, char *text, size_t cap)
+{
+    forget_metrics_port(in);
+    if (in->config.metrics_port == CONFIG_NO_METRICS)
+        return HSM_OK;
+    in->metrics_fd = listen_on(AF_INET, (uint16_t)in->config.metrics_port);
+    if (in->metrics_fd < 0) {
+        (void)snprintf(text, cap,
+                       "port %d on 127.0.0.1 cannot be used for monitoring (%s); choose another "
+                       "one with `keyhold up --metrics-port N`",
+                       in->config.metrics_port, strerror(errno));
+        return HSM_E_IO;
+    }
+    tell_metrics_port(in);
+    return HSM_OK;
+}
+
 hsm_err installation_open(struct installation *in, const char *home, const char *bindir, char *text,
                           size_t cap)
 {
-    *in = (struct installation){.lock_fd = -1, .listen_fd = {-1, -1}};
+    *in = (struct installation){.lock_fd = -1, .listen_fd = {-1, -1}, .metrics_fd = -1};
     char path[PATH_MAX];
     if (snprintf(in->home, sizeof in->home, "%s", home) >= (int)sizeof in->home ||
         snprintf(in->bindir, sizeof in->bindir, "%s", bindir) >= (int)sizeof in->bindir) {
@@ -124,7 +164,8 @@ hsm_err installation_open(struct installation *in, const char *home, const char 
     TRY(path_join(path, sizeof path, home, HOME_CONFIG));
     TRY(partition_config_load(path, &in->config, text, cap));
     TRY(take_lock(in, text, cap));
-    return take_port(in, text, cap);
+    TRY(take_port(in, text, cap));
+    return take_metrics_port(in, text, cap);
 }
 
 void installation_close(struct installation *in)
@@ -132,6 +173,10 @@ void installation_close(struct installation *in)
     for (unsigned i = 0; i < 2; i++)
         if (in->listen_fd[i] >= 0)
             (void)close(in->listen_fd[i]);
+    if (in->metrics_fd >= 0) {
+        forget_metrics_port(in);
+        (void)close(in->metrics_fd);
+    }
     if (in->lock_fd >= 0)
         (void)close(in->lock_fd);
 }
@@ -255,8 +300,24 @@ static void gateway_args(const struct installation *in, int ready_fd, const char
         process_args_add(a, "--cpus");
         process_args_add(a, "%s", c->cpus);
     }
+    if (in->metrics_fd >= 0) {
+        process_args_add(a, "--metrics-fd");
+        process_args_add(a, "%d", in->metrics_fd);
+    }
     process_args_add(a, "--ready-fd");
     process_args_add(a, "%d", ready_fd);
+}
+
+/* What stays open in it besides the rings. */
+static void inherits(const struct installation *in, enum unit_id id, struct process_spec *spec)
+{
+    if (id == UNIT_DOOR) {
+        spec->inherit = in->listen_fd;
+        spec->inherit_n = in->listen_fd[1] >= 0 ? 2 : 1;
+    } else if (id == UNIT_GATEWAY) {
+        spec->inherit = &in->metrics_fd;
+        spec->inherit_n = in->metrics_fd >= 0 ? 1 : 0;
+    }
 }
 
 hsm_err installation_start(const struct installation *in, enum unit_id id, int ready_fd,
@@ -280,14 +341,12 @@ hsm_err installation_start(const struct installation *in, enum unit_id id, int r
         boundary_args(in, ring_text, &a);
     else
         gateway_args(in, ready_fd, ring_text, &a);
-    unsigned listeners = in->listen_fd[1] >= 0 ? 2 : 1;
-    const struct process_spec spec = {
+    struct process_spec spec = {
         .args = &a,
         .log_path = log_path,
         .ready_fd = ready_fd,
-        .inherit = in->listen_fd,
-        .inherit_n = id == UNIT_DOOR ? listeners : 0,
         .rings = rings,
     };
+    inherits(in, id, &spec);
     return process_start(&spec, ret);
 }

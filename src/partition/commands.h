@@ -20,9 +20,11 @@ struct installation {
     struct partition_config config;
     int lock_fd;
     int listen_fd[2]; /* 127.0.0.1 and ::1 (-1 when the host has no IPv6) */
+    int metrics_fd;   /* -1: none */
 };
 
-/* Read the configuration, take the lock, bind the public port (it survives a crash of the door).
+/* Read the configuration, take the lock, bind the public port (it survives a crash of the door)
+ * and that of monitoring (it survives a crash of the gateway).
  * text[cap]: what failed and what to do. */
 HSM_MUST_USE hsm_err installation_open(struct installation *in, const char *home,
                                        const char *bindir, char *text, size_t cap);

@@ -51,6 +51,15 @@ static hsm_err int_member(const struct json_doc *d, const char *name, int64_t ma
     return HSM_OK;
 }
 
+static hsm_err metrics_member(const struct json_doc *d, int *ret)
+{
+    int64_t port = CONFIG_NO_METRICS;
+    if (json_get_nn(d, 0, "metricsPort") != JSON_NONE)
+        TRY(int_member(d, "metricsPort", 65535, &port));
+    *ret = (int)port;
+    return HSM_OK;
+}
+
 static hsm_err parse(struct bytes json, struct partition_config *ret)
 {
     struct json_tok toks[64];
@@ -64,6 +73,7 @@ static hsm_err parse(struct bytes json, struct partition_config *ret)
     TRY(text_member(&d, "cpus", c.cpus, sizeof c.cpus, false));
     TRY(int_member(&d, "port", 65535, &port));
     TRY(int_member(&d, "loops", 16, &loops));
+    TRY(metrics_member(&d, &c.metrics_port));
     if (!pool_name_valid(c.name) || port == 0)
         return HSM_E_MALFORMED;
     c.port = (uint16_t)port;
@@ -113,6 +123,10 @@ hsm_err partition_config_store(const char *path, const struct partition_config *
     if (c->cpus[0] != '\0') {
         json_name(&j, "cpus");
         json_put_str(&j, c->cpus);
+    }
+    if (c->metrics_port != CONFIG_NO_METRICS) {
+        json_name(&j, "metricsPort");
+        json_put_int(&j, c->metrics_port);
     }
     json_obj_close(&j);
     wr_str(&w, "\n");

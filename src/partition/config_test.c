@@ -79,13 +79,15 @@ static void loads(void **state)
     assert_string_equal(c.region, "local");
     assert_int_equal(c.loops, 0);
     assert_string_equal(c.cpus, "");
-    c = good("{\"cpus\":\"0,2\",\"loops\":2,\"region\":\"west\",\"port\":1,\"tenant\":\"" T
-             "\",\"name\":\"A-b-1\",\"unknown\":[1,{}]}");
+    assert_int_equal(c.metrics_port, CONFIG_NO_METRICS);
+    c = good("{\"cpus\":\"0,2\",\"loops\":2,\"region\":\"west\",\"port\":1,\"metricsPort\":0,"
+             "\"tenant\":\"" T "\",\"name\":\"A-b-1\",\"unknown\":[1,{}]}");
     assert_string_equal(c.name, "A-b-1");
     assert_int_equal(c.port, 1);
     assert_string_equal(c.region, "west");
     assert_int_equal(c.loops, 2);
     assert_string_equal(c.cpus, "0,2");
+    assert_int_equal(c.metrics_port, 0);
     c = good(" {\"name\" : \"dev\" , \"tenant\":\"" T "\",\"port\":65535,\"region\":null}\r\n");
     assert_int_equal(c.port, 65535);
     assert_string_equal(c.region, "local");
@@ -104,6 +106,9 @@ static void refuses(void **state)
         "{\"tenant\":\"" T "\",\"port\":8443}",
         "{\"name\":\"dev\",\"port\":8443}",
         "{\"name\":\"dev\",\"tenant\":\"" T "\"}",
+        "{\"name\":\"dev\",\"tenant\":\"" T "\",\"port\":8443,\"metricsPort\":-1}",
+        "{\"name\":\"dev\",\"tenant\":\"" T "\",\"port\":8443,\"metricsPort\":65536}",
+        "{\"name\":\"dev\",\"tenant\":\"" T "\",\"port\":8443,\"metricsPort\":\"9443\"}",
         "{\"name\":null,\"tenant\":\"" T "\",\"port\":8443}",
         "{\"name\":5,\"tenant\":\"" T "\",\"port\":8443}",
         "{\"name\":\"d\",\"tenant\":\"" T "\",\"port\":8443}",
@@ -153,7 +158,7 @@ static void missing_file(void **state)
 static void stores(void **state)
 {
     (void)state;
-    struct partition_config c = {.port = 1234, .loops = 3}, back;
+    struct partition_config c = {.port = 1234, .loops = 3, .metrics_port = 9443}, back;
     struct stat st;
     snprintf(c.name, sizeof c.name, "pool-1");
     snprintf(c.tenant, sizeof c.tenant, "%s", T);
@@ -171,6 +176,11 @@ static void stores(void **state)
     assert_string_equal(back.cpus, c.cpus);
     assert_int_equal(back.port, c.port);
     assert_int_equal(back.loops, c.loops);
+    assert_int_equal(back.metrics_port, c.metrics_port);
+    c.metrics_port = CONFIG_NO_METRICS;
+    assert_int_equal(partition_config_store(path, &c, why, sizeof why), HSM_OK);
+    assert_int_equal(partition_config_load(path, &back, why, sizeof why), HSM_OK);
+    assert_int_equal(back.metrics_port, c.metrics_port);
     char none[120];
     snprintf(none, sizeof none, "%s/no/config.json", dir);
     assert_int_not_equal(partition_config_store(none, &c, why, sizeof why), HSM_OK);

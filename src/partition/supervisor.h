@@ -27,5 +27,6 @@ int supervisor_run(const struct supervisor_options *o);
 #define HOME_DOOR       "run/door.%s.sock"    /* fabric, pool */
 #define HOME_CONTROL    "run/gateway-0.sock"  /* status line of the gateway */
 #define HOME_POOL_STATE "run/pool-state"      /* one word by the gateway, read by the fabric */
+#define HOME_METRICS    "run/metrics-port" /* number of the port of monitoring, when there is one */
 
 #endif

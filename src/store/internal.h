@@ -117,6 +117,8 @@ void propose_watch(struct store *s); /* now and then: does libraft still answer?
 void propose_fail_all(struct store *s, hsm_err err);
 void propose_abandon(struct store *s); /* answer what libraft never will */
 bool propose_snapshot_due(const struct store *s);
+/* Why nothing can be committed for a while, as far as it is known without trying. */
+hsm_err propose_obstacle(const struct store *s);
 
 /* raftlog.c */
 HSM_MUST_USE hsm_err raftlog_start(struct store *s);

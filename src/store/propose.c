@@ -184,6 +184,17 @@ bool propose_snapshot_due(const struct store *s)
     return entries > s->threshold + s->threshold / 2 || s->log_bytes > LOG_BYTES;
 }
 
+hsm_err propose_obstacle(const struct store *s)
+{
+    if (s->failed != HSM_OK)
+        return HSM_E_UNAVAILABLE;
+    if (s->flush_err != HSM_OK)
+        return s->flush_err;
+    uint64_t room = dir_free_space(&s->dir);
+    bool no_segment = s->io.capacity < CAPACITY_KIB && room < SPACE_BYTES;
+    return room < ROOM_BYTES || no_segment ? HSM_E_DISK_FULL : HSM_OK;
+}
+
 /* Why the first held proposal has to wait: HSM_OK: it has not; else what to answer when waiting
  * lasts longer than *patience_ms. */
 static hsm_err why_wait(struct store *s, unsigned *patience_ms)

@@ -233,7 +233,8 @@ void store_info(struct store *s, struct store_info *ret)
     *ret = (struct store_info){.applied = s->committed,
                                .flushed = s->db.meta.index,
                                .records = s->records,
-                               .leader = raftlog_is_leader(s)};
+                               .leader = raftlog_is_leader(s),
+                               .obstacle = propose_obstacle(s)};
     ret->log_last = s->raft_phase == RAFT_PHASE_OPEN ? raft_last_index(&s->raft) : s->committed;
 }
 

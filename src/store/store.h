@@ -87,6 +87,7 @@ struct store_info {
     uint64_t applied, flushed, log_last;
     uint64_t records;
     bool leader;
+    hsm_err obstacle; /* why writes are refused just now; HSM_OK: they are not */
 };
 void store_info(struct store *s, struct store_info *ret);
 

@@ -37,7 +37,7 @@ def small_disk():
 
 @pytest.fixture(scope="module")
 def on_small_disk(small_disk):
-    p = storm.new_pool("full", home=small_disk / "home")
+    p = storm.new_pool("full", home=small_disk / "home", options=["--metrics-port", "0"])
     try:
         yield p
     finally:
@@ -118,8 +118,11 @@ def test_writes_are_refused_while_the_disk_is_full(on_small_disk, small_disk):
                                    ("DELETE", f"/keys/{acked[0][0]}", None)):
             assert p.call(method, path, body).status_code == 503
         assert p.assign(keyhold.CRYPTO_USER, "00000000-0000-4000-8000-000000000001").status_code == 503
+        assert p.monitor("/readyz") == (503, "not ready: the disk is full\n")
+        assert "keyhold_store_writable 0\n" in p.monitor("/metrics")[1]
         assert p.pids() == pids, "a process was restarted\n" + p.logs()
     new = recovers(p, "after")
+    assert p.monitor("/readyz") == (200, "ready\n")
     check_keys(p, acked + [new])
     storm.Checker(p).writer(w)
     p.down()
@@ -143,6 +146,8 @@ def test_not_one_byte_left(on_small_disk, small_disk):
             assert r.status_code in (200, 503), r.text
             refused += r.status_code == 503
         assert p.call("POST", "/keys/none/create", {"kty": "EC-HSM"}).status_code == 503
+        assert p.monitor("/readyz")[0] == 503
+        assert "keyhold_audit_writable 0\n" in p.monitor("/metrics")[1]
         print(f"{refused} of 300 reads refused")
     new = recovers(p, "room-again")
     check_keys(p, [known, new])
@@ -158,7 +163,10 @@ def test_start_on_a_full_disk(on_small_disk, small_disk):
     p.down()
     with filled(small_disk, leave=0):
         p.up()
-        r = p.call("GET", f"/keys/{known[0]}")
+        for _ in range(20):  # a few lines may go into the page that the audit log has begun
+            r = p.call("GET", f"/keys/{known[0]}")
+            if r.status_code != 200:
+                break
         assert r.status_code == 503 and "disk is full" in p.error(r)[1], r.text
     storm.wait_serving(p)
     check_keys(p, [known, recovers(p, "full-start-2")])
