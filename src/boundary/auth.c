@@ -278,6 +278,28 @@ hsm_err auth_check(struct auth *a, struct auth_memo *memo, struct bytes token, u
     return HSM_OK;
 }
 
+void auth_expected(const struct auth *a, struct bytes host, char *detail, size_t cap)
+{
+    const struct auth_config *c = &a->conf;
+    const char *suffix = c->audience_host[0];
+    size_t name_n = 0;
+    while (name_n < host.n && host.p[name_n] != ':')
+        name_n++;
+    struct bytes port = bytes_of(NULL, 0);
+    for (unsigned i = 0; i < c->audience_n; i++) {
+        size_t n = strlen(c->audience_host[i]);
+        if (name_n > n && host.p[name_n - n - 1] == '.' &&
+            bytes_ieq(bytes_of(host.p + name_n - n, n), bytes_str(c->audience_host[i]))) {
+            suffix = c->audience_host[i];
+            port = bytes_of(host.p + name_n, host.n - name_n);
+            break;
+        }
+    }
+    size_t used = strlen(detail);
+    snprintf(detail + used, cap - used, ", but expected aud=https://%s%.*s", suffix, (int)port.n,
+             port.n > 0 ? (const char *)port.p : "");
+}
+
 struct auth_counts auth_counts(struct auth *a, uint64_t now_ms)
 {
     struct auth_counts c = {.hits = atomic_load(&a->hits),

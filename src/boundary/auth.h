@@ -75,12 +75,15 @@ void auth_free(struct auth *a);
  *   HSM_E_AGAIN       the issuer's keys must be fetched first: the request is to be parked and
  *                     tried again after keys_changed(); a fetch is on its way
  *   HSM_E_UNAVAILABLE a fetch has just failed
- *   HSM_E_TOKEN_*     detail[cap] is the text for the client (without Activity ID)
+ *   HSM_E_TOKEN_*     detail[cap] is the text for the client (without Activity ID); of
+ *                     HSM_E_TOKEN_AUDIENCE the first half: auth_expected() adds the second
  * Thread-safe, memo apart. A token that verified is cached by SHA-256 until its exp; a hit costs
  * one hash, and one comparison when this worker saw the token not long ago.
  * Unknown key ids cause at most one fetch per 5 s and issuer. */
 HSM_MUST_USE hsm_err auth_check(struct auth *a, struct auth_memo *memo, struct bytes token,
                                 uint64_t now_ms, struct identity **ret, char *detail, size_t cap);
+/* Append the audience that a token for host (as addressed, with its port) should have. */
+void auth_expected(const struct auth *a, struct bytes host, char *detail, size_t cap);
 struct auth_counts {
     uint64_t hits, misses;   /* of the cache */
     unsigned issuers, known; /* known: those with keys that are not too old */

@@ -150,8 +150,7 @@ static hsm_err check_audience(const struct auth_claims *c, const struct auth_con
     }
     char shown[AUTH_SHOWN_MAX + 4];
     auth_shown(shown, c->aud_n > 0 ? c->aud[0] : "");
-    snprintf(detail, cap, "Found token with aud=%s, but expected aud=https://%s", shown,
-             conf->audience_host[0]);
+    snprintf(detail, cap, "Found token with aud=%s", shown);
     return HSM_E_TOKEN_AUDIENCE;
 }
 

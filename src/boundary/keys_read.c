@@ -44,11 +44,11 @@ static hsm_err page_parse(struct request *rq, const struct wire_list *m, struct 
 {
     size_t n = 0;
     if (m->max > PAGE_MAX)
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "maxresults must be 1 to %u.", PAGE_MAX);
+        return request_fail(rq, HSM_E_BAD_PARAMETER, "Query parameter maxresults must be between 1 and %u.", PAGE_MAX);
     if (m->skip.n > b64_encoded_max(KEY_NAME_MAX) ||
         b64u_decode(ret->token, m->skip, &n) != HSM_OK || n > KEY_NAME_MAX ||
         (n > 0 && !key_name_valid(bytes_of(ret->token, n))))
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "The skip token is not valid.");
+        return request_fail(rq, HSM_E_BAD_PARAMETER, "Query parameter $skiptoken is invalid.");
     ret->max = m->max == 0 ? PAGE_MAX : m->max;
     ret->after = bytes_of(ret->token, n);
     return HSM_OK;
@@ -118,7 +118,7 @@ static hsm_err version_start(struct request *rq, const struct key *k, struct byt
             }
         }
     }
-    return request_fail(rq, HSM_E_BAD_PARAMETER, "The skip token is not valid.");
+    return request_fail(rq, HSM_E_BAD_PARAMETER, "Query parameter $skiptoken is invalid.");
 }
 
 hsm_err keys_handle_versions(struct request *rq)

@@ -109,6 +109,8 @@ static hsm_err authenticate(struct job *j, bool *ret_challenge)
                       : auth_check(auth, job_of(rq)->w->memo, rq->caller.token, clock_now_ms(),
                                    &rq->who, rq->detail, sizeof rq->detail);
     *ret_challenge = err != HSM_OK && hsm_err_http(err) == 401;
+    if (err == HSM_E_TOKEN_AUDIENCE)
+        auth_expected(auth, rq->caller.host, rq->detail, sizeof rq->detail);
     return err;
 }
 

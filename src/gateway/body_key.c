@@ -89,7 +89,7 @@ static hsm_err read_string(struct body_ctx *c, uint32_t v, size_t max, struct by
     if (json_string(&c->doc, v, (char *)p, cap, &n) != HSM_OK)
         return body_bad(c, "A tag is not valid text.");
     if (n > max)
-        return body_bad(c, "Tag names and values have at most %u characters.", KEY_TAG_TEXT_MAX);
+        return body_bad(c, "Tag names and values can have at most %u characters.", KEY_TAG_TEXT_MAX);
     *ret = bytes_of(p, n);
     return HSM_OK;
 }
@@ -106,7 +106,7 @@ static hsm_err read_tags(struct body_ctx *c, struct bytes *ret_list, bool *ret_t
     if (obj == JSON_NONE)
         return HSM_OK;
     if (json_count(&c->doc, obj) > KEY_TAGS_MAX)
-        return body_bad(c, "A key has at most %u tags.", KEY_TAGS_MAX);
+        return body_bad(c, "A key can have at most %u tags.", KEY_TAGS_MAX);
     for (uint32_t at = json_first(&c->doc, obj); at != JSON_NONE && n < KEY_TAGS_MAX;
          at = json_next(&c->doc, obj, at), n++) {
         tags[n] = (struct wire_tag){0};

@@ -66,14 +66,14 @@ void answer_head(struct wr *w, const struct answer_info *a)
     wr_bytes(w, a->date.p, a->date.n);
     wr_bytes(w, a->headers.p, a->headers.n);
     if (answer_has_body(a->status)) {
-        wr_str(w, "Content-Length: ");
+        wr_str(w, "content-length: ");
         put_number(w, a->body_n);
         wr_str(w, "\r\n");
     }
     if (a->close) {
-        wr_str(w, "Connection: close\r\n");
+        wr_str(w, "connection: close\r\n");
     } else if (a->minor == 0) {
-        wr_str(w, "Connection: keep-alive\r\n");
+        wr_str(w, "connection: keep-alive\r\n");
     }
     wr_str(w, "\r\n");
 }

@@ -132,7 +132,7 @@ void server_conn_gone(struct http_server *s, struct conn *c);
 void server_handle_closed(struct http_server *s);
 void server_sock_closed(struct http_server *s);
 void server_timer_start(struct http_server *s);
-/* "Date: ...\r\n" */
+/* "date: ...\r\n" */
 struct bytes server_date(struct http_server *s);
 
 /* http_answer.c: the first bytes of an answer up to and including the empty line. */

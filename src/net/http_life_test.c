@@ -271,7 +271,7 @@ static void test_drain(void **state)
     kit_call(&t.k, answer_held, NULL);
     assert_true(kit_read(&c));
     assert_true(body_is("held"));
-    assert_true(kit_has(&c, "Connection: close\r\n"));
+    assert_true(kit_has(&c, "connection: close\r\n"));
     assert_true(kit_at_end(&c));
     kit_close(&c);
     wait_drained(drained + 1);

@@ -9,7 +9,7 @@ static void refused_with(const char *text, unsigned status)
     kit_open(&c, t.port);
     assert_true(kit_ask(&c, text));
     assert_int_equal(c.status, status);
-    assert_true(kit_has(&c, "Connection: close\r\n"));
+    assert_true(kit_has(&c, "connection: close\r\n"));
     assert_true(kit_has(&c, "Content-Type: application/json\r\n"));
     assert_true(c.body_n > 6 && memcmp(c.body, "HSM_E_", 6) == 0);
     assert_true(kit_at_end(&c));

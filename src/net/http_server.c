@@ -123,7 +123,7 @@ struct bytes server_date(struct http_server *s)
         struct tm tm;
         time_t t = (time_t)(clock_now_ms() / 1000);
         gmtime_r(&t, &tm);
-        snprintf(s->date, sizeof(s->date), "Date: %.3s, %02u %.3s %04u %02u:%02u:%02u GMT\r\n",
+        snprintf(s->date, sizeof(s->date), "date: %.3s, %02u %.3s %04u %02u:%02u:%02u GMT\r\n",
                  days + 3 * tm.tm_wday, (unsigned)tm.tm_mday % 100, months + 3 * tm.tm_mon,
                  (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
                  (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);

@@ -490,7 +490,7 @@ def test_token_for_another_service(own):
         for method, path, body in CALLS:
             r = own.call(method, path, body, token=token)
             refused(own, r, 401, "Unauthorized",
-                    f"Found token with aud={resource}, but expected aud=https://managedhsm.localhost")
+                    f"Found token with aud={resource}, but expected aud=https://managedhsm.localhost:{own.port}")
             check_challenge(own, r, claims=True)
 
 

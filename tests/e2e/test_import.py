@@ -222,7 +222,7 @@ def test_bodies(pool, name, p256):
                        ({"key": "x"}, "Property 'key' must be an object."),
                        ({"key": [jwk]}, "Property 'key' must be an object."),
                        ({"key": jwk, "attributes": {"exp": "x"}}, "Property 'exp' must be an integer."),
-                       ({"key": jwk, "tags": {str(i): "" for i in range(16)}}, "A key has at most 15 tags."),
+                       ({"key": jwk, "tags": {str(i): "" for i in range(16)}}, "A key can have at most 15 tags."),
                        ({"key": {**jwk, "x5c": ["A" * 33000]}}, "Property 'key' is longer than 32768 bytes."),
                        ({"key": jwk, "attributes": {"exportable": True}}, "Exportable keys must have release policy"),
                        ({"key": jwk, "release_policy": {"data": b64u(b"{}")}},

@@ -1,0 +1,511 @@
+"""Every error as a client sees it: status, all headers and each byte of the body, apart from ids. The table is the
+catalogue; what the columns leave out (headers, form of the body) is the same for all rows and checked in exactly()."""
+import base64
+import dataclasses
+import json
+import re
+import time
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+
+import keyhold
+from rawhttp import Wire
+
+AUTHZ = "/providers/Microsoft.Authorization"
+DEFINITION = f"{AUTHZ}/roleDefinitions"
+ASSIGNMENT = f"{AUTHZ}/roleAssignments"
+HSM = "Microsoft.KeyVault/managedHsm"
+ROLE = "11111111-2222-4333-8444-555555555555"
+OTHER_ROLE = "66666666-2222-4333-8444-555555555555"
+GRANT = "22222222-2222-4333-8444-555555555555"
+FREE = "33333333-2222-4333-8444-555555555555"
+TENANT = "44444444-2222-4333-8444-555555555555"
+V0 = "0" * 32
+DIGEST = "A" * 43
+IV = "A" * 22
+DAY = 86400
+POLICY = base64.urlsafe_b64encode(b'{"version":"1.0.0","anyOf":[]}').decode().rstrip("=")
+
+
+@dataclasses.dataclass
+class Row:
+    request: str        # method and path; api-version 7.6 is added unless there is one
+    status: int
+    code: str
+    message: str        # {pool}: https://host of the pool
+    body: object = None  # JSON; bytes: as they are
+    token: str = "admin"
+    api: str = "7.6"
+
+    @property
+    def id(self):
+        return f"{self.request} {self.message[:60]}".replace("{", "").replace("}", "")
+
+
+def grant(role, principal=FREE):
+    return {"properties": {"roleDefinitionId": f"Microsoft.KeyVault{DEFINITION}/{role}", "principalId": principal}}
+
+
+def role(**properties):
+    return {"properties": {"roleName": "r", **properties}}
+
+
+def jwk(**members):
+    return {"key": {"kty": "oct", "k": "AAAA", **members}}
+
+
+def R(*args, **kw):
+    return Row(*args, **kw)
+
+
+def bad(request, message, body=None, **kw):
+    return Row(request, 400, "BadParameter", message, body, **kw)
+
+
+def forbidden(request, message, body=None):
+    return Row(request, 403, "Forbidden", message, body)
+
+
+def missing(request, at, body=None):
+    return Row(request, 404, "KeyNotFound", f"Key not found: {{pool}}/{at}", body)
+
+
+def denied(request, action, scope, body=None):
+    return Row(request, 403, "AccessDenied", f"Not authorized to access {HSM}/{action} on {scope}", body, token="guest")
+
+
+def unauthorized(token, message):
+    return Row("GET /keys", 401, "Unauthorized", message, token=token)
+
+
+SIGN_EC = {"alg": "ES256", "value": DIGEST}
+SIGN_RSA = {"alg": "RS256", "value": DIGEST}
+WRAP = {"alg": "A256KW", "value": DIGEST}
+BUILT_IN = "Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID."
+DELETED = ("Key gone is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the "
+           "key can only be recovered or purged.")
+RNG = "GetRandomBytesRequest: count cannot be greater than 128 or less than 1"
+NOT_ACTIVE = "The HSM is not activated. Download the security domain to activate it."
+NO_JSON = "The request body is not a valid JSON object."
+CRYPTO_FAILED = "The cryptographic input could not be processed."
+
+# ---- what real HSMs were seen to say
+SEEN = [
+    unauthorized("other audience", "Found token with aud=https://vault.azure.net, but expected aud={resource}"),
+    unauthorized("malformed", "Error decoding or parsing JWT components"),
+    unauthorized("not yet", "Token not yet valid"),
+    denied("GET " + ASSIGNMENT, "roleAssignments/read/action", "/"),
+    denied("POST /keys/k/create", "keys/create", "/keys", {"kty": "EC"}),
+    R("POST /securitydomain/download", 403, "AccessDenied", "Not authorized to perform Security Domain backup.",
+      {"certificates": [{"x5c": ["AAAA"]}], "required": 2}, token="guest"),
+    missing("GET /keys/nope", "keys/nope"),
+    missing("GET /keys/gone", "keys/gone"),
+    missing("PATCH /keys/nope", "keys/nope", {"tags": {}}),
+    missing("DELETE /keys/nope", "keys/nope"),
+    missing("POST /keys/nope/sign", "keys/nope", SIGN_EC),
+    missing("GET /deletedkeys/nope", "deletedkeys/nope"),
+    missing("POST /deletedkeys/ec/recover", "deletedkeys/ec"),
+    missing("DELETE /deletedkeys/ec", "deletedkeys/ec"),
+    bad("POST /keys/k/create", "Non-exportable keys must not have release policy",
+        {"kty": "RSA", "release_policy": {"data": POLICY}}),
+    bad("POST /keys/k/create", "Exportable keys must have release policy",
+        {"kty": "RSA", "attributes": {"exportable": True}}),
+    bad("PUT /keys/k", "Non-exportable keys must not have release policy",
+        {**jwk(), "release_policy": {"data": POLICY}}),
+    bad("PUT /keys/k", "Exportable keys must have release policy", {**jwk(), "attributes": {"exportable": True}}),
+    bad("POST /rng", RNG, {"count": 129}),
+    bad("POST /rng", RNG, {"count": 0}),
+    bad("PUT /keys/k", "JSON Web Key: k property of oct key is too large, maximum size is 64", jwk(k="A" * 88)),
+    bad(f"PUT {DEFINITION}/{keyhold.CRYPTO_USER}", BUILT_IN, role()),
+    bad(f"DELETE {DEFINITION}/{keyhold.CRYPTO_USER}", BUILT_IN),
+    bad(f"PUT {DEFINITION}/no-guid", "Role definition name must be a GUID", role()),
+    R(f"GET {DEFINITION}/{FREE}", 404, "RoleDefinitionNotFound", "Requested role definition not found"),
+    R(f"DELETE {DEFINITION}/{FREE}", 404, "RoleDefinitionNotFound", "Requested role definition not found"),
+    R(f"GET {ASSIGNMENT}/{FREE}", 404, "RoleAssignmentNotFound", "Requested role assignment not found"),
+    R(f"DELETE {ASSIGNMENT}/{FREE}", 404, "RoleAssignmentNotFound", "Requested role assignment not found"),
+    R(f"PUT {ASSIGNMENT}/{GRANT}", 400, "RoleAssignmentExists", "The role assignment already exists.", grant(ROLE)),
+    R(f"PUT {ASSIGNMENT}/{GRANT}", 400, "RoleAssignmentExists", "The role assignment already exists.",
+      grant(OTHER_ROLE, TENANT)),
+    R(f"PUT {ASSIGNMENT}/{FREE}", 400, "MatchingRoleAssignmentExists",
+      f"Role assignment '{GRANT}' already adds role 'Microsoft.KeyVault{DEFINITION}/{ROLE}' to principal '{FREE}' in "
+      "scope '/'.", grant(ROLE)),
+    R("GET /keys/a_b", 400, "Invalidkeyidentifier", "Invalid key identifier"),
+    R("GET /keys/ec/xyz", 400, "Invalidkeyidentifier", "Invalid key identifier"),
+    R("GET /keys/" + "a" * 128, 400, "Invalidkeyidentifier", "Invalid key identifier"),
+]
+
+# ---- who may not (every right, at the scope where it is looked for)
+DENIED = [
+    denied("PUT /keys/k", "keys/import/action", "/keys", jwk()),
+    denied("GET /keys", "keys/read/action", "/keys"),
+    denied("GET /keys/ec", "keys/read/action", "/keys/ec"),
+    denied("GET /keys/nope", "keys/read/action", "/keys/nope"),
+    denied("GET /keys/ec/versions", "keys/read/action", "/keys/ec"),
+    denied("PATCH /keys/ec", "keys/write/action", "/keys/ec", {"tags": {}}),
+    denied("DELETE /keys/ec", "keys/delete", "/keys/ec"),
+    denied("GET /deletedkeys", "keys/deletedKeys/read/action", "/keys"),
+    denied("GET /deletedkeys/gone", "keys/deletedKeys/read/action", "/keys/gone"),
+    denied("POST /deletedkeys/gone/recover", "keys/deletedKeys/recover/action", "/keys/gone"),
+    denied("DELETE /deletedkeys/gone", "keys/deletedKeys/delete", "/keys/gone"),
+    denied("POST /keys/aes/encrypt", "keys/encrypt/action", "/keys/aes", WRAP),
+    denied("POST /keys/aes/decrypt", "keys/decrypt/action", "/keys/aes", WRAP),
+    denied("POST /keys/aes/wrapkey", "keys/wrap/action", "/keys/aes", WRAP),
+    denied("POST /keys/aes/unwrapkey", "keys/unwrap/action", "/keys/aes", WRAP),
+    denied("POST /keys/ec/sign", "keys/sign/action", "/keys/ec", SIGN_EC),
+    denied("POST /keys/ec/verify", "keys/verify/action", "/keys/ec", {**SIGN_EC, "digest": DIGEST}),
+    denied("GET " + DEFINITION, "roleDefinitions/read/action", "/"),
+    denied("GET /keys" + DEFINITION, "roleDefinitions/read/action", "/keys"),
+    denied(f"GET {DEFINITION}/{ROLE}", "roleDefinitions/read/action", "/"),
+    denied(f"PUT {DEFINITION}/{FREE}", "roleDefinitions/write/action", "/", role()),
+    denied(f"DELETE {DEFINITION}/{ROLE}", "roleDefinitions/delete/action", "/"),
+    denied(f"GET /keys/ec{ASSIGNMENT}/{GRANT}", "roleAssignments/read/action", "/keys/ec"),
+    denied(f"PUT {ASSIGNMENT}/{FREE}", "roleAssignments/write/action", "/", grant(ROLE)),
+    denied(f"PUT /keys{ASSIGNMENT}/{FREE}", "roleAssignments/write/action", "/keys", grant(ROLE)),
+    denied(f"DELETE {ASSIGNMENT}/{GRANT}", "roleAssignments/delete/action", "/"),
+    denied("GET /securitydomain/download/pending", "securitydomain/download/read", "/"),
+    denied("GET /securitydomain/upload/pending", "securitydomain/upload/read", "/"),
+    denied("POST /rng", "rng/action", "/", {"count": 1}),
+    denied("GET /settings", "settings/read/action", "/"),
+    denied("GET /settings/x", "settings/read/action", "/"),
+    denied("PATCH /settings/x", "settings/write/action", "/", {"value": "true"}),
+]
+
+# ---- where the service is silent: ours
+OURS = [
+    # tokens
+    unauthorized("expired", "Token expired"),
+    unauthorized("other tenant", f"Invalid tenant. Expected tid={{tenant}}, found tid={TENANT}"),
+    unauthorized("other issuer", "AKV10032: Invalid issuer. Expected one of https://sts.windows.net/{tenant}/, "
+                 f"found https://sts.windows.net/{TENANT}/."),
+    unauthorized("other key", "Signature validation failed"),
+    # states of keys
+    R("POST /keys/gone/create", 409, "Conflict", DELETED, {"kty": "EC"}),
+    R("PUT /keys/gone", 409, "Conflict", DELETED, jwk()),
+    forbidden("DELETE /deletedkeys/gone", "Keys cannot be purged while purge protection is enabled."),
+    forbidden("POST /keys/off/sign", "Operation is not allowed on a disabled key.", SIGN_EC),
+    forbidden("POST /keys/early/sign", "Operation is not allowed on a key that is not yet valid.", SIGN_EC),
+    forbidden("POST /keys/late/sign", "Operation is not allowed on an expired key.", SIGN_EC),
+    forbidden("POST /keys/verifier/sign", "Operation is not permitted by the key_ops of this key.", SIGN_EC),
+    missing(f"GET /keys/ec/{V0}", f"keys/ec/{V0}"),
+    missing(f"POST /keys/ec/{V0}/sign", f"keys/ec/{V0}", SIGN_EC),
+    # algorithms and input
+    bad("POST /keys/ec/sign", "The algorithm does not fit the type of the key.", SIGN_RSA),
+    bad("POST /keys/ec/sign", "The algorithm does not fit the curve of the key.", {"alg": "ES384", "value": "A" * 64}),
+    bad("POST /keys/aes/wrapkey", "The algorithm does not fit the size of the key.", {**WRAP, "alg": "A128KW"}),
+    bad("POST /keys/ec/sign", "The algorithm does not support this operation.", {"alg": "RSA-OAEP", "value": DIGEST}),
+    bad("POST /keys/ec/sign", "The length of the digest does not fit the algorithm.", {"alg": "ES256", "value": "AAAA"}),
+    bad("POST /keys/rsa/sign", "The length of the digest does not fit the algorithm.", {"alg": "PS512", "value": DIGEST}),
+    bad("POST /keys/rsa/encrypt", "value is too long for the key and the algorithm.",
+        {"alg": "RSA-OAEP", "value": "A" * 400}),
+    bad("POST /keys/rsa/encrypt", "iv, aad and tag are not supported by the algorithm.",
+        {"alg": "RSA-OAEP", "value": "AAAA", "iv": "AAAA"}),
+    bad("POST /keys/rsa/decrypt", CRYPTO_FAILED, {"alg": "RSA-OAEP", "value": "AAAA"}),
+    bad("POST /keys/rsa/unwrapkey", CRYPTO_FAILED, {"alg": "RSA1_5", "value": "A" * 342}),
+    bad("POST /keys/aes/unwrapkey", CRYPTO_FAILED, {"alg": "A256KW", "value": "A" * 54}),
+    bad("POST /keys/aes/decrypt", CRYPTO_FAILED, {"alg": "A256GCM", "value": "AAAA", "iv": "A" * 16, "tag": IV}),
+    bad("POST /keys/aes/encrypt", "iv and tag must not be sent: the HSM generates them.",
+        {"alg": "A256GCM", "value": "AAAA", "iv": "A" * 16}),
+    bad("POST /keys/aes/decrypt", "iv of 12 bytes is required.", {"alg": "A256GCM", "value": "AAAA"}),
+    bad("POST /keys/aes/decrypt", "tag of 16 bytes is required.", {"alg": "A256GCM", "value": "AAAA", "iv": "A" * 16}),
+    bad("POST /keys/aes/encrypt", "iv of 16 bytes is required.", {"alg": "A256CBC", "value": IV}),
+    bad("POST /keys/aes/encrypt", "value must be a multiple of 16 bytes.", {"alg": "A256CBC", "value": "AAAA", "iv": IV}),
+    bad("POST /keys/aes/encrypt", "aad and tag are not supported by the algorithm.",
+        {"alg": "A256CBC", "value": IV, "iv": IV, "aad": "AAAA"}),
+    bad("POST /keys/aes/wrapkey", "value must be at least 16 bytes and a multiple of 8.", {"alg": "A256KW", "value": "AAAA"}),
+    bad("POST /keys/aes/wrapkey", "iv, aad and tag are not supported by the algorithm.", {**WRAP, "iv": IV}),
+    # values of members
+    bad("POST /keys/k/create", "Property 'kty' is missing.", {}),
+    bad("POST /keys/k/create", "Property 'kty' has an unknown value.", {"kty": "X"}),
+    bad("POST /keys/k/create", "Property 'kty' must be a string.", {"kty": 1}),
+    bad("POST /keys/k/create", "Property 'crv' has an unknown value.", {"kty": "EC", "crv": "X"}),
+    bad("POST /keys/k/create", "key_size of an RSA-HSM key must be 2048, 3072 or 4096.", {"kty": "RSA", "key_size": 1024}),
+    bad("POST /keys/k/create", "key_size of an oct-HSM key must be 128, 192 or 256.", {"kty": "oct", "key_size": 512}),
+    bad("POST /keys/k/create", "public_exponent must be 3 or 65537.", {"kty": "RSA", "public_exponent": 5}),
+    bad("POST /keys/k/create", "Property 'key_size' must be an integer.", {"kty": "RSA", "key_size": "2048"}),
+    bad("POST /keys/k/create", "Property 'key_size' is out of range.", {"kty": "RSA", "key_size": -1}),
+    bad("POST /keys/k/create", "Property 'key_ops' contains an unknown operation.", {"kty": "EC", "key_ops": ["x"]}),
+    bad("POST /keys/k/create", "Property 'key_ops' must be an array.", {"kty": "EC", "key_ops": "sign"}),
+    bad("POST /keys/k/create", "import must be the only operation of a key.", {"kty": "RSA", "key_ops": ["import", "sign"]}),
+    bad("POST /keys/k/create", "import is for RSA-HSM keys only.", {"kty": "EC", "key_ops": ["import"]}),
+    bad("POST /keys/k/create", "Property 'tags' must be an object.", {"kty": "EC", "tags": []}),
+    bad("POST /keys/k/create", "Tag values must be strings.", {"kty": "EC", "tags": {"a": 1}}),
+    bad("POST /keys/k/create", "Tag names and values can have at most 256 characters.", {"kty": "EC", "tags": {"a": "x" * 257}}),
+    bad("POST /keys/k/create", "A key can have at most 15 tags.", {"kty": "EC", "tags": {str(i): "" for i in range(16)}}),
+    bad("POST /keys/k/create", "Property 'enabled' must be true or false.", {"kty": "EC", "attributes": {"enabled": 1}}),
+    bad("POST /keys/k/create", "Property 'nbf' is out of range.", {"kty": "EC", "attributes": {"nbf": -1}}),
+    bad("POST /keys/k/create", "Property 'release_policy' needs 'data'.", {"kty": "EC", "release_policy": {}}),
+    bad("PATCH /keys/ec", "The exportable attribute of a key cannot be changed.", {"attributes": {"exportable": True}}),
+    bad("PATCH /keys/ec", "Non-exportable keys must not have release policy", {"release_policy": {"data": POLICY}}),
+    bad("POST /keys/ec/sign", "Property 'alg' is missing.", {"value": DIGEST}),
+    bad("POST /keys/ec/sign", "Property 'alg' has an unknown value.", {"alg": "X", "value": DIGEST}),
+    bad("POST /keys/ec/sign", "Property 'value' is missing.", {"alg": "ES256"}),
+    bad("POST /keys/ec/sign", "Property 'value' is not valid base64url.", {"alg": "ES256", "value": "+"}),
+    bad("POST /keys/ec/sign", "Property 'value' must be a base64url string.", {"alg": "ES256", "value": 1}),
+    bad("POST /keys/ec/verify", "Property 'digest' is missing.", SIGN_EC),
+    # import
+    bad("PUT /keys/k", "Property 'key' is missing.", {}),
+    bad("PUT /keys/k", "JSON Web Key: kty is missing or unknown.", jwk(kty="X")),
+    bad("PUT /keys/k", "JSON Web Key: k of the oct key is missing or empty.", {"key": {"kty": "oct"}}),
+    bad("PUT /keys/k", "JSON Web Key: k property is malformed.", jwk(k="+")),
+    bad("PUT /keys/k", "JSON Web Key: key_ops contains an unknown operation.", jwk(key_ops=["x"])),
+    bad("PUT /keys/k", "JSON Web Key: n, e and d of the RSA key are required.", {"key": {"kty": "RSA"}}),
+    bad("PUT /keys/k", "JSON Web Key: crv of the EC key is missing or unknown.", {"key": {"kty": "EC", "d": "AQ"}}),
+    bad("PUT /keys/k", "JSON Web Key: d of the EC key is required.", {"key": {"kty": "EC", "crv": "P-256"}}),
+    bad("PUT /keys/k", "JSON Web Key: d is not in the range of the curve.", {"key": {"kty": "EC", "crv": "P-256", "d": "AA"}}),
+    bad("PUT /keys/k", "JSON Web Key: x and y are not the public key of d.",
+        {"key": {"kty": "EC", "crv": "P-256", "d": "AQ", "x": "AQ", "y": "AQ"}}),
+    # lists, random bytes, settings
+    bad("GET /keys?maxresults=26", "Query parameter maxresults must be between 1 and 25."),
+    bad("GET /keys?maxresults=x", "Query parameter maxresults must be between 1 and 25."),
+    bad("GET /keys?$skiptoken=A", "Query parameter $skiptoken is invalid."),
+    bad("POST /rng", RNG, {}),
+    bad("POST /rng", "Property 'count' must be an integer.", {"count": "1"}),
+    R("GET /settings/nope", 404, "NotFound", "Requested setting not found"),
+    R("PATCH /settings/nope", 404, "NotFound", "Requested setting not found", {"value": "true"}),
+    bad("PATCH /settings/AllowKeyManagementOperationsThroughARM",
+        "Setting 'AllowKeyManagementOperationsThroughARM' must be 'true' or 'false'.", {"value": "x"}),
+    bad("PATCH /settings/nope", "Property 'value' is missing.", {}),
+    # roles
+    bad(f"PUT {DEFINITION}/{FREE}", BUILT_IN, role(roleName="Managed HSM Crypto User")),
+    bad(f"PUT /keys{DEFINITION}/{FREE}", "Role definitions can be written only at scope '/'.", role()),
+    bad(f"PUT {DEFINITION}/{FREE}", "The role type must be 'CustomRole'.", role(type="AKVBuiltInRole")),
+    bad(f"PUT {DEFINITION}/{FREE}", "Property 'assignableScopes' may only contain '/'.", role(assignableScopes=["/keys"])),
+    bad(f"PUT {DEFINITION}/{FREE}", f"Every action of a role must start with '{HSM}/'.",
+        role(permissions=[{"dataActions": ["x"]}])),
+    bad(f"PUT {DEFINITION}/{FREE}", "Wildcards are not supported in the actions of a role.",
+        role(permissions=[{"dataActions": [f"{HSM}/*"]}])),
+    bad(f"PUT {DEFINITION}/{FREE}", "An action of the role has a character that is not allowed.",
+        role(permissions=[{"dataActions": [f"{HSM}/a b"]}])),
+    bad(f"PUT {DEFINITION}/{FREE}", "Property 'permissions' must be an array of objects.", role(permissions=[1])),
+    bad(f"PUT {DEFINITION}/{FREE}", "Property 'dataActions' must be an array of action names.",
+        role(permissions=[{"dataActions": [1]}])),
+    bad(f"PUT {ASSIGNMENT}/no-guid", "Role assignment name must be a GUID", grant(ROLE)),
+    R(f"PUT {ASSIGNMENT}/{FREE}", 404, "RoleDefinitionNotFound", "Requested role definition not found", grant(FREE)),
+    bad(f"PUT {ASSIGNMENT}/{FREE}", "principalId must be a GUID", grant(ROLE, "x")),
+    bad(f"PUT {ASSIGNMENT}/{FREE}", "Property 'properties.principalId' is missing.", {"properties": {}}),
+    bad(f"PUT {ASSIGNMENT}/{FREE}", "roleDefinitionId must have the form 'Microsoft.KeyVault/providers/"
+        "Microsoft.Authorization/roleDefinitions/<guid>'.", {"properties": {"roleDefinitionId": "x", "principalId": FREE}}),
+    bad("GET " + ASSIGNMENT + "?$filter=x", "Query parameter $filter is not supported."),
+    R(f"DELETE {ASSIGNMENT}/{{first}}", 409, "Conflict", "This is the last assignment of Managed HSM Administrator at "
+      "scope '/'. Assign the role to another administrator at '/' first."),
+    # security domain
+    bad("POST /securitydomain/download", "Property 'certificates' is missing.", {"required": 2}),
+    bad("POST /securitydomain/download", "Property 'certificates[].x5c' is missing.", {"certificates": [{}], "required": 2}),
+    bad("POST /securitydomain/download", "x5c must hold the base64 of one DER certificate.",
+        {"certificates": [{"x5c": ["AAAA"]}], "required": 2}),
+    # requests
+    bad("POST /keys/k/create", NO_JSON, b""),
+    bad("POST /keys/k/create", NO_JSON, b"[]"),
+    bad("POST /keys/k/create", NO_JSON, b'{"kty":"EC","kty":"EC"}'),
+    bad("GET /keys", "Query parameter api-version is missing.", api=""),
+    bad("GET /keys", "The api-version '1.0' is not supported.", api="1.0"),
+    R("GET /nope", 404, "NotFound", "The requested resource does not exist."),
+    R("PUT /keys", 405, "MethodNotAllowed", "The method is not allowed on this resource.", {}),
+    bad("GET /keys/%zz", "The request path or query is malformed."),
+    R("POST /keys/k/create", 413, "RequestBodyTooLarge", "The request body is too large.", b" " * 70000),
+    # not in this version
+    R("POST /keys/k/create", 501, "NotImplemented", "ML-DSA keys (kty AKP) are not implemented by this server version.",
+      {"kty": "AKP"}),
+    R("GET /ekm", 501, "NotImplemented", "The operation 'Get EKM connection' is not implemented by this server version."),
+]
+
+# ---- as long as the pool is not activated
+BEFORE = [
+    forbidden("GET /keys", NOT_ACTIVE),
+    forbidden("POST /keys/k/create", NOT_ACTIVE, {"kty": "EC"}),
+    forbidden("GET " + DEFINITION, NOT_ACTIVE),
+    forbidden("POST /rng", NOT_ACTIVE, {"count": 1}),
+    R("GET /securitydomain/download/pending", 404, "NotFound", "The requested resource does not exist."),
+    R("GET /securitydomain/upload/pending", 404, "NotFound", "The requested resource does not exist."),
+    R("POST /securitydomain/download", 403, "AccessDenied", "Not authorized to perform Security Domain backup.",
+      {"certificates": [{"x5c": ["AAAA"]}], "required": 2}, token="guest"),
+]
+
+ROWS = SEEN + DENIED + OURS
+
+
+def b64u(b):
+    return base64.urlsafe_b64encode(b if isinstance(b, bytes) else json.dumps(b).encode()).decode().rstrip("=")
+
+
+def directory_token(p, **changed):
+    """As the pool's own directory signs it, with other claims."""
+    head, payload, _ = (base64.urlsafe_b64decode(part + "==") for part in p.token().split("."))
+    text = f"{b64u(head)}.{b64u({**json.loads(payload), **changed})}"
+    key = serialization.load_pem_private_key((p.home / "fabric/signing.key").read_bytes(), None)
+    return f"{text}.{b64u(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def bad_tokens(p):
+    now = int(time.time())
+    return {
+        "other audience": directory_token(p, aud="https://vault.azure.net"), "malformed": "junk",
+        "not yet": directory_token(p, nbf=now + 3600, exp=now + 7200), "expired": directory_token(p, exp=now - 3600),
+        "other tenant": directory_token(p, tid=TENANT), "other key": p.token()[:-8] + "AAAAAAAA",
+        "other issuer": directory_token(p, iss=f"https://sts.windows.net/{TENANT}/"),
+    }
+
+
+class Asked:
+    """One connection to the pool, and what the rows leave open."""
+
+    def __init__(self, p):
+        self.p, self.wire = p, Wire(p)
+        self.tokens = {"admin": p.token(), "guest": p.guest_token(), **bad_tokens(p)}
+        tenant = p.env["KEYHOLD_TENANT"]
+        self.fill = {"pool": p.pool_url, "tenant": tenant, "resource": f"https://managedhsm.localhost:{p.port}",
+                     "first": None}
+        self.challenge = f'Bearer authorization="{p.url}/{tenant}", resource="{self.fill["resource"]}"'
+
+    def text(self, s):
+        for k, v in self.fill.items():
+            s = s.replace("{" + k + "}", str(v))
+        return s
+
+    def ask(self, row):
+        method, path = self.text(row.request).split(" ", 1)
+        if row.api:
+            path += ("&" if "?" in path else "?") + f"api-version={row.api}"
+        body = row.body if row.body is None or isinstance(row.body, bytes) else json.dumps(row.body).encode()
+        headers = [f"Authorization: Bearer {self.tokens[row.token]}"] if row.token else []
+        r = self.wire.call(method, path, headers, body if body is None else body.decode("latin-1"))
+        if r.all("connection") == ["close"]:
+            self.wire = Wire(self.p)
+        return r
+
+
+def headers_of(is_get, is_error):
+    """Section 3 of the protocol: names as they are sent, and the form of each value."""
+    h = {
+        "date": r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT",
+        "cache-control": "no-cache", "content-length": r"\d+", "content-type": re.escape("application/json; charset=utf-8"),
+        "content-security-policy": "default-src 'self'",
+        "strict-transport-security": re.escape("max-age=31536000; includeSubDomains"),
+        "x-content-type-options": "nosniff", "x-frame-options": "SAMEORIGIN",
+        "x-ms-request-id": "[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        "x-ms-server-latency": r"\d+",
+    }
+    if is_get:
+        h["x-ms-build-version"] = r"\d+\.\d+\.\d+"
+    if not is_error:
+        h["x-ms-keyvault-network-info"] = re.escape("conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=Ipv4;")
+        h["x-ms-keyvault-region"] = "[a-z0-9]+"
+    return h
+
+
+def check_headers(r, want):
+    assert sorted(n for n, _ in r.headers) == sorted(want)
+    for name, value in r.headers:
+        assert re.fullmatch(want[name], value), (name, value)
+    assert int(r.one("content-length")) == len(r.body)
+
+
+def exactly(asked, row, r):
+    message = f"{asked.text(row.message)} (Activity ID: {r.one('x-ms-request-id')})"
+    want = json.dumps({"error": {"code": row.code, "message": message}}, separators=(",", ":")).encode()
+    assert (r.status, r.body) == (row.status, want)
+    headers = headers_of(row.request.startswith("GET "), True)
+    if row.status == 401:
+        claims = r', error="insufficient_claims", claims="[A-Za-z0-9+/]+=*"'
+        headers["www-authenticate"] = re.escape(asked.challenge) + claims
+    if row.status in (429, 503):
+        headers["retry-after"] = r"[1-9]\d*"
+    if row.status == 413:  # the rest of the body is not read
+        headers["connection"] = "close"
+    check_headers(r, headers)
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """A pool with purge protection that holds a key in every state; and its answers from before activation."""
+    p = keyhold.Pool(name="errors", options=["--purge-protection", "true"])
+    try:
+        p.up()
+        a = Asked(p)
+        a.before = [a.ask(row) for row in BEFORE]
+        p.cli("activate")
+        admin = p.env["KEYHOLD_ADMIN_OID"]
+        for r in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
+            assert p.assign(r, admin).status_code == 201
+        now = int(time.time())
+        for name, body in {
+            "ec": {"kty": "EC"}, "rsa": {"kty": "RSA"}, "aes": {"kty": "oct"}, "gone": {"kty": "EC"},
+            "off": {"kty": "EC", "attributes": {"enabled": False}}, "verifier": {"kty": "EC", "key_ops": ["verify"]},
+            "early": {"kty": "EC", "attributes": {"nbf": now + DAY}}, "late": {"kty": "EC", "attributes": {"exp": now - DAY}},
+        }.items():
+            p.ok("POST", f"/keys/{name}/create", body)
+        p.ok("DELETE", "/keys/gone")
+        for r in (ROLE, OTHER_ROLE):
+            p.ok("PUT", f"{DEFINITION}/{r}", role(roleName=r))
+        p.ok("PUT", f"{ASSIGNMENT}/{GRANT}", grant(ROLE))
+        a.fill["first"] = only_one_administrator(p, admin)
+        yield a
+    finally:
+        p.stop()
+
+
+def only_one_administrator(p, oid):
+    """Of the assignments of Managed HSM Administrator at "/" that of oid stays: its name."""
+    kept = None
+    for v in p.ok("GET", ASSIGNMENT)["value"]:
+        if not v["properties"]["roleDefinitionId"].endswith(keyhold.ADMINISTRATOR):
+            continue
+        if v["properties"]["principalId"] == oid:
+            kept = v["name"]
+        else:
+            p.ok("DELETE", f"{ASSIGNMENT}/{v['name']}")
+    return kept
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
+def test_row(asked, row):
+    exactly(asked, row, asked.ask(row))
+
+
+@pytest.mark.parametrize("i", range(len(BEFORE)), ids=[row.id for row in BEFORE])
+def test_before_activation(asked, i):
+    exactly(asked, BEFORE[i], asked.before[i])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/keys/ec", "/keys/ec/create", "/nope", "/keys/a_b"])
+def test_no_token(asked, method, path):
+    """The challenge: two characters for GET, nothing for the others, whatever else is wrong with the request."""
+    r = asked.ask(Row(f"{method} {path}", 401, "", "", token=""))
+    assert (r.status, r.body) == (401, b"OK" if method == "GET" else b"")
+    check_headers(r, {**headers_of(method == "GET", True), "www-authenticate": re.escape(asked.challenge)})
+
+
+def test_success_headers(asked):
+    for request, body in (("GET /keys", None), ("POST /keys/aes/wrapkey", WRAP), ("PATCH /keys/ec", {"tags": {}})):
+        r = asked.ask(Row(request, 200, "", "", body))
+        assert r.status == 200, r.body
+        check_headers(r, headers_of(request.startswith("GET "), False))
+
+
+def test_too_many_keys_at_once(asked):
+    """Last in this file: keys of 4096 bits in line until there is no more room; nobody waits for them."""
+    p, wires = asked.p, []
+    body = json.dumps({"kty": "RSA", "key_size": 4096, "public_exponent": 3})
+    row = Row("POST /keys/k/create", 429, "Throttled", "Request was not processed because too many requests were "
+              "received.")
+    try:
+        for i in range(200):
+            w = Wire(p)
+            wires.append(w)
+            w.send(f"POST /keys/many{i}/create?api-version=7.6 HTTP/1.1\r\nHost: {w.host}\r\nAuthorization: Bearer "
+                   f"{p.token()}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+            w.sock.settimeout(0.05)
+            try:
+                w.fill()
+            except TimeoutError:
+                continue
+            break
+        r = wires[-1].read()
+        exactly(asked, row, r)
+        assert i >= 20
+    finally:
+        for w in wires:
+            w.sock.close()
