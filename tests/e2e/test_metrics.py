@@ -3,6 +3,7 @@ import collections
 import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -200,12 +201,19 @@ def test_it_names_nobody(own):
 
 # ---- readiness
 
+def halt(pid):
+    """All threads stand still when it returns; the signal alone takes a moment to reach them."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    eventually(lambda: all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for t in tasks.iterdir()))
+
+
 def test_a_boundary_that_hangs(own):
     """The gateway says so, and what waits for it; afterwards all is as before."""
     assert own.monitor("/readyz") == (200, "ready\n") and own.monitor("/healthz") == (200, "alive\n")
     pid = own.pids()["boundary"]
     own.token()
-    os.kill(pid, signal.SIGSTOP)
+    halt(pid)
     answers = []
     t = threading.Thread(target=lambda: answers.append(own.call("GET", "/keys").status_code))
     try:
@@ -226,7 +234,7 @@ def test_a_boundary_that_hangs(own):
 def test_a_boundary_that_is_killed(own):
     """Not ready until the partition serves again; the port stays, the counters start anew."""
     pids, at, before = own.pids(), port(own), metrics(own)
-    os.kill(pids["supervisor"], signal.SIGSTOP)  # nobody starts it again yet
+    halt(pids["supervisor"])  # nobody starts it again yet
     try:
         os.kill(pids["boundary"], signal.SIGKILL)
         assert own.monitor("/readyz") == (503, "not ready: the boundary does not answer\n")
