@@ -4,7 +4,7 @@ PORT  ?= 8443
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: all build demo test bench fuzz lint format clean help \
-        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e venv
+        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv
 
 all: build
 
@@ -14,7 +14,7 @@ help:
 ## make build        programs in build/release/bin
 ## make demo         install, build, start a pool, activate it, use it, show a refused caller
 ## make test         everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
-##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, fuzz-smoke
+##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, fuzz-smoke
 ## make bench        ratios against raw OpenSSL and nginx, into build/bench
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
 ## make lint         format, clang-tidy, cppcheck, layers, banned calls
@@ -62,6 +62,9 @@ fuzz: packages-test
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-600}
 venv: packages-test
 	@scripts/venv.sh
+vectors: packages-test build venv
+	@mkdir -p build/test-results
+	@scripts/vectors.sh
 e2e: packages-test build venv
 	@cmake --build --preset release --target test-clock -j $(JOBS) >/dev/null
 	@scripts/e2e.sh

@@ -13,6 +13,7 @@ step() {
 step make --no-print-directory unit
 step make --no-print-directory lint
 step make --no-print-directory e2e
+step make --no-print-directory vectors
 step make --no-print-directory unit-clang
 step make --no-print-directory unit-asan
 step make --no-print-directory unit-tsan
