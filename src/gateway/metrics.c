@@ -181,13 +181,21 @@ static void put_queues(const struct wire_status *m, struct wr *w)
         const char *name;
         uint32_t n;
     } queues[] = {
-        {"lanes", m->lanes_queued},        {"slow", m->slow_queued},
-        {"issuer_keys", m->keys_awaited},  {"commit", m->commits_awaited},
-        {"same_record", m->turns_awaited},
+        {"lanes", m->lanes_queued},     {"slow", m->slow_queued},
+        {"makers", m->makers_queued},   {"issuer_keys", m->keys_awaited},
+        {"commit", m->commits_awaited}, {"same_record", m->turns_awaited},
     };
     head(w, "keyhold_boundary_queue", "gauge", "Requests that wait inside the boundary, by place.");
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
         put(w, "keyhold_boundary_queue{queue=\"%s\"} %u\n", queues[i].name, queues[i].n);
+}
+
+static void put_prepared(const struct wire_status *m, struct wr *w)
+{
+    head(w, "keyhold_prepared_keys", "gauge", "RSA keys that were made in advance, by size.");
+    put(w, "keyhold_prepared_keys{size=\"2048\"} %u\n", m->prepared_2048);
+    put(w, "keyhold_prepared_keys{size=\"3072\"} %u\n", m->prepared_3072);
+    put(w, "keyhold_prepared_keys{size=\"4096\"} %u\n", m->prepared_4096);
 }
 
 void metrics_render(const struct metrics_facts *f, struct wr *out)
@@ -203,6 +211,7 @@ void metrics_render(const struct metrics_facts *f, struct wr *out)
     put_pool(f->status, out);
     put_tokens(f->status, out);
     put_queues(f->status, out);
+    put_prepared(f->status, out);
 }
 
 const char *metrics_obstacle(const struct metrics_facts *f)

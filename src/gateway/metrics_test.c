@@ -144,6 +144,10 @@ static void values_of_the_boundary(void **state)
         .keys_awaited = 23,
         .commits_awaited = 24,
         .turns_awaited = 25,
+        .makers_queued = 26,
+        .prepared_2048 = 27,
+        .prepared_3072 = 28,
+        .prepared_4096 = 29,
     };
     k->facts.store = (struct store_info){
         .applied = 31, .flushed = 32, .log_last = 33, .records = 34, .leader = true};
@@ -172,6 +176,10 @@ static void values_of_the_boundary(void **state)
         "keyhold_boundary_queue{queue=\"issuer_keys\"} 23",
         "keyhold_boundary_queue{queue=\"commit\"} 24",
         "keyhold_boundary_queue{queue=\"same_record\"} 25",
+        "keyhold_boundary_queue{queue=\"makers\"} 26",
+        "keyhold_prepared_keys{size=\"2048\"} 27",
+        "keyhold_prepared_keys{size=\"3072\"} 28",
+        "keyhold_prepared_keys{size=\"4096\"} 29",
         "keyhold_store_committed_index 31",
         "keyhold_store_flushed_index 32",
         "keyhold_store_log_index 33",

@@ -177,6 +177,7 @@ def test_state_of_the_pool(own):
     assert m["keyhold_protection_info", s["protection"], s["secretMemory"]] == 1
     assert m["keyhold_build_info", s["version"]] == 1
     assert abs(m["process_start_time_seconds",] - time.time()) < 600
+    eventually(lambda: metrics(own)["keyhold_prepared_keys", "2048"] > 0, 30)
     for name in ("ready", "boundary_up", "store_leader", "store_writable", "audit_writable"):
         assert m[f"keyhold_{name}",] == 1, name
 
@@ -195,8 +196,8 @@ def test_it_names_nobody(own):
     assert len(secrets) >= 10
     for value in [*secrets, own.token(), own.guest_token(), own.status()["poolId"], f"{own.name}.managedhsm"]:
         assert value.lower() not in text
-    assert {k[1] for k in metrics(own) if k[0] == "keyhold_boundary_queue"} == {"lanes", "slow", "issuer_keys", "commit",
-                                                                              "same_record"}
+    assert {k[1] for k in metrics(own) if k[0] == "keyhold_boundary_queue"} == {"lanes", "slow", "makers", "issuer_keys",
+                                                                              "commit", "same_record"}
 
 
 # ---- readiness
