@@ -85,6 +85,7 @@ static hsm_err make_workers(struct boundary *b)
         TRY(worker_init(&b->slow[i], b, 0, &b->slow_queue));
         TRY(worker_init(&b->maker[i], b, 0, &b->maker_queue));
     }
+    TRY(job_queue_init(&b->own_done, SIZE_MAX, SIZE_MAX, b->control_event));
     TRY(job_queue_init(&b->slow_queue, SLOW_QUEUE_MAX, SIZE_MAX, -1));
     return job_queue_init(&b->maker_queue, SLOW_QUEUE_MAX, (size_t)b->slow_n * MAKER_WORK_MAX, -1);
 }
@@ -142,6 +143,7 @@ void boundary_free(struct boundary *b)
     }
     job_queue_done(&b->slow_queue);
     job_queue_done(&b->maker_queue);
+    job_queue_done(&b->own_done);
     for (unsigned i = 0; i < b->slow_n; i++) {
         worker_done(&b->slow[i]);
         worker_done(&b->maker[i]);

@@ -70,6 +70,7 @@ struct boundary {
     struct job_queue slow_queue;
     struct worker maker[SLOW_THREADS_MAX]; /* keys that were not prepared */
     struct job_queue maker_queue;
+    struct job_queue own_done; /* own jobs without a transaction, for the control thread */
     struct held held;
     atomic_size_t secret_held; /* bytes of waiting frames in secret memory */
     int control_event;         /* wakes the control thread for a tick */
@@ -88,7 +89,8 @@ struct boundary {
     uint64_t quiesce_id;
     uint64_t marked_seq;
     struct audit_position mark_next; /* to be sealed at the next turn */
-    bool genesis_pending, purge_pending;
+    bool genesis_pending, purge_pending, rotation_pending;
+    uint64_t next_rotation_us;
     uint64_t purge_at_s, purge_index; /* earliest date of the state of that index */
     bool tick_soon;
 

@@ -211,7 +211,7 @@ static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
     if (j == NULL)
         return;
     if (j->kind != JOB_REQUEST) {
-        own_end(b, j, accepted);
+        own_end(b, j, accepted ? HSM_OK : HSM_E_STALE);
     } else if (accepted) {
         job_finish(&b->control, j, HSM_OK, false);
     } else if (++j->attempts >= JOB_ATTEMPTS_MAX) {
@@ -285,7 +285,7 @@ bool control_txn_failed(struct boundary *b, const struct ring_frame *f)
                    false);
         return true;
     }
-    own_end(b, j, false);
+    own_end(b, j, m.err == HSM_E_DISK_FULL ? HSM_E_DISK_FULL : HSM_E_UNAVAILABLE);
     return true;
 }
 
@@ -374,6 +374,7 @@ void control_tick(struct boundary *b, uint64_t now)
         own_audit_mark_settled(b);
     if (!b->purge_pending && due(&b->next_purge_us, now, PURGE_US))
         own_purge(b);
+    own_rotate(b, now);
 }
 
 static bool control_frames(struct boundary *b, unsigned *ret_n)

@@ -30,9 +30,18 @@ void own_audit_mark(struct boundary *b);
 void own_audit_mark_settled(struct boundary *b);
 /* Propose the purge of one key whose retention is over by the wall clock, if there is one. */
 void own_purge(struct boundary *b);
-/* An own transaction was committed or given up; frees j. */
-void own_end(struct boundary *b, struct job *j, bool committed);
+/* An own transaction was committed; HSM_E_STALE: lost a race; else given up. Frees j. */
+void own_end(struct boundary *b, struct job *j, hsm_err err);
+/* For own_*.c: begin the control thread's transaction; send it, with j waiting for it. false:
+ * nothing is on its way, j is freed. */
+struct txn *own_begin(struct boundary *b);
+HSM_MUST_USE bool own_send(struct boundary *b, struct job *j);
 /* Make the token verifier once the pool record is there. false: the boundary ended. */
 bool own_start_auth(struct boundary *b);
+
+/* ---- own_rotation.c ---- */
+/* One step of what rotation policies want, if something is due by the wall clock. Every tick. */
+void own_rotate(struct boundary *b, uint64_t mono_us);
+void own_rotation_end(struct boundary *b, struct job *j, hsm_err err);
 
 #endif

@@ -47,10 +47,15 @@ hsm_err held_park(struct job *j, uint64_t generation)
     return err;
 }
 
-/* Back to the worker of its lane. */
+/* Back to the worker of its lane; own jobs have none. */
 void held_run_again(struct job *j)
 {
     struct boundary *b = j->rq.b;
+    if (j->kind != JOB_REQUEST) {
+        if (!job_queue_put(&b->slow_queue, j))
+            job_finish(&b->control, j, HSM_E_THROTTLED, false);
+        return;
+    }
     if (!job_queue_put(&b->inbox[j->lane], j)) {
         job_finish(&b->control, j, HSM_E_UNAVAILABLE, false);
         worker_flush(&b->control);
@@ -207,7 +212,7 @@ void held_expire(struct boundary *b, uint64_t mono_us)
             j->rq.detail[0] = '\0';
             job_finish(&b->control, j, HSM_E_UNAVAILABLE, false);
         } else {
-            own_end(b, j, false);
+            own_end(b, j, HSM_E_UNAVAILABLE);
         }
     }
     worker_flush(&b->control);

@@ -19,7 +19,9 @@ enum job_kind {
     JOB_REQUEST,
     JOB_GENESIS, /* the boundary's own transactions have no lane */
     JOB_AUDIT_MARK,
-    JOB_PURGE, /* end of a deleted key's retention */
+    JOB_PURGE,         /* end of a deleted key's retention */
+    JOB_ROTATE,        /* of a key that is due; begins in the slow pool */
+    JOB_ROTATION_NOTE, /* in the key's record: notified, or not rotated */
 };
 
 /* A key made, or checked, outside of the state lock, for the handler to use. */
@@ -57,6 +59,7 @@ struct job {
     uint64_t started_us;
     uint64_t deadline_us; /* while it waits */
     unsigned attempts;    /* runs that lost a race */
+    hsm_err own_err;      /* of an own job that ended without a transaction */
     unsigned sheds;       /* runs that ended for want of secret memory */
 
     /* What a handler asks for besides an answer: */

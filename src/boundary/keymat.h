@@ -14,9 +14,10 @@ struct keymat_spec {
     enum key_type kty;
     enum key_curve crv;
     uint32_t bits;            /* RSA 2048/3072/4096, oct 128/192/256 (imported: 8 to 512) */
-    uint32_t public_exponent; /* RSA: 3 or 65537; imported: unused */
+    uint64_t public_exponent; /* RSA: 3 or 65537; imported: unused */
 };
-/* Fill defaults (RSA 2048/65537, EC P-256, oct 256) and check; HSM_E_BAD_PARAMETER with *why. */
+/* What a client may ask for: fill defaults (RSA 2048/65537, EC P-256, oct 256) and check;
+ * HSM_E_BAD_PARAMETER with *why. */
 HSM_MUST_USE hsm_err keymat_spec_check(struct keymat_spec *spec, const char **why);
 
 /* Public part, fixed buffers. oct: everything empty. */
@@ -25,7 +26,8 @@ struct keymat_public {
     size_t n_len, e_len, x_len, y_len;
 };
 
-/* New key: serialised private part (own versioned format) in secret memory. Slow for RSA. */
+/* New key, also like one that came from elsewhere: oct of 8 to 512 bits, any odd exponent from 3
+ * on. Serialised private part (own versioned format) in secret memory. Slow for RSA. */
 HSM_MUST_USE hsm_err keymat_generate(const struct keymat_spec *spec, struct secret_buf *ret_private,
                                      struct keymat_public *ret_public);
 /* The same, given up soon after *stop became true: HSM_E_UNAVAILABLE. */

@@ -105,12 +105,12 @@ static hsm_err generate_pkey(const struct keymat_spec *s, atomic_bool *stop, EVP
 {
     bool rsa = s->kty == KTY_RSA;
     size_t bits = s->bits;
-    unsigned exponent = s->public_exponent;
+    uint64_t exponent = s->public_exponent;
     char group[16] = {0};
     memcpy(group, keymat_group_name(s->crv), strlen(keymat_group_name(s->crv)));
     OSSL_PARAM rsa_params[] = {
         OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
-        OSSL_PARAM_construct_uint(OSSL_PKEY_PARAM_RSA_E, &exponent),
+        OSSL_PARAM_construct_uint64(OSSL_PKEY_PARAM_RSA_E, &exponent),
         OSSL_PARAM_construct_end(),
     };
     OSSL_PARAM ec_params[] = {
@@ -189,12 +189,26 @@ hsm_err keymat_finish(const struct wr *w, struct secret_buf *ret_private,
     return HSM_OK;
 }
 
+static hsm_err spec_fill(struct keymat_spec *s)
+{
+    const char *why;
+    if (s->kty == KTY_OCT && s->bits % 8 == 0 && s->bits >= 8 && s->bits <= KEYMAT_OCT_MAX * 8u)
+        return HSM_OK;
+    struct keymat_spec usual = *s;
+    if (s->kty == KTY_RSA && s->public_exponent % 2 == 1 && s->public_exponent >= 3)
+        usual.public_exponent = 65537;
+    TRY(keymat_spec_check(&usual, &why));
+    if (s->kty == KTY_RSA && s->public_exponent != 0)
+        usual.public_exponent = s->public_exponent;
+    *s = usual;
+    return HSM_OK;
+}
+
 hsm_err keymat_generate_until(const struct keymat_spec *spec, atomic_bool *stop,
                               struct secret_buf *ret_private, struct keymat_public *ret_public)
 {
     struct keymat_spec s = *spec;
-    const char *why;
-    TRY(keymat_spec_check(&s, &why));
+    TRY(spec_fill(&s));
     DEFER(secret_buf_done) struct secret_buf work = {0};
     TRY(secret_buf_new(&work, KEYMAT_PRIVATE_MAX));
     struct wr w = wr_of(work.p, work.n);

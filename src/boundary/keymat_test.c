@@ -112,6 +112,39 @@ static void exponent_three(void **state)
     secret_buf_done(&b);
 }
 
+/* As rotation makes them after a key that came from elsewhere. */
+static void unusual_specs(void **state)
+{
+    static const struct {
+        struct keymat_spec s;
+        size_t e_len;
+        hsm_err err;
+    } rows[] = {
+        {{KTY_OCT, CRV_NONE, 512, 0}, 0, HSM_OK},
+        {{KTY_OCT, CRV_NONE, 8, 0}, 0, HSM_OK},
+        {{KTY_OCT, CRV_NONE, 520, 0}, 0, HSM_E_BAD_PARAMETER},
+        {{KTY_OCT, CRV_NONE, 12, 0}, 0, HSM_E_BAD_PARAMETER},
+        {{KTY_RSA, CRV_NONE, 2048, 17}, 1, HSM_OK},
+        {{KTY_RSA, CRV_NONE, 2048, 0xfffffffffffffffbu}, 8, HSM_OK},
+        {{KTY_RSA, CRV_NONE, 2048, 65536}, 0, HSM_E_BAD_PARAMETER},
+        {{KTY_RSA, CRV_NONE, 2048, 1}, 0, HSM_E_BAD_PARAMETER},
+        {{KTY_RSA, CRV_NONE, 2056, 17}, 0, HSM_E_BAD_PARAMETER},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct secret_buf b = {0};
+        struct keymat_public pub;
+        struct keymat *made = NULL;
+        assert_int_equal(keymat_generate(&rows[i].s, &b, &pub), rows[i].err);
+        if (rows[i].err != HSM_OK)
+            continue;
+        assert_int_equal(pub.e_len, rows[i].e_len);
+        assert_int_equal(keymat_open(bytes_of(b.p, b.n), &made), HSM_OK);
+        keymat_unref(made);
+        secret_buf_done(&b);
+    }
+}
+
 static void public_parts_have_their_widths(void **state)
 {
     (void)state;
@@ -741,6 +774,7 @@ int main(void)
         cmocka_unit_test(spec_defaults_and_limits),
         cmocka_unit_test(generation_refuses_bad_specs),
         cmocka_unit_test(exponent_three),
+        cmocka_unit_test(unusual_specs),
         cmocka_unit_test(public_parts_have_their_widths),
         cmocka_unit_test(new_keys_differ),
         cmocka_unit_test(damaged_private_parts),

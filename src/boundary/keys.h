@@ -16,6 +16,9 @@ hsm_err keys_handle_deleted_list(struct request *rq);
 hsm_err keys_handle_recover(struct request *rq);
 hsm_err keys_handle_purge(struct request *rq);
 hsm_err keys_handle_crypto(struct request *rq);
+hsm_err keys_handle_rotation_get(struct request *rq);
+hsm_err keys_handle_rotation_put(struct request *rq);
+hsm_err keys_handle_rotate(struct request *rq);
 
 hsm_err sd_handle_download(struct request *rq);
 hsm_err sd_handle_status(struct request *rq);
@@ -58,8 +61,18 @@ HSM_MUST_USE hsm_err keys_put_new(struct request *rq, const struct key *k,
 /* Exportable keys and no others have a release policy. */
 HSM_MUST_USE hsm_err keys_check_export(struct request *rq, uint8_t attr_set, uint8_t attr_flags,
                                        struct bytes policy);
+/* Room for one more version of k. */
+HSM_MUST_USE hsm_err keys_check_room(struct request *rq, const struct key *k);
+/* Ask for a key by that specification: it is made without the state lock, then the handler runs
+ * again. */
+HSM_MUST_USE hsm_err keys_ask_for(struct request *rq, const struct keymat_spec *spec);
+/* The body is the name of a key: rotate it if that is due. HSM_E_STALE: it is not. Lock held. */
+HSM_MUST_USE hsm_err keys_rotate_if_due(struct request *rq);
 
 /* Record changes. */
+/* The private part goes from secret memory into its sealed form and nowhere else. */
+HSM_MUST_USE hsm_err keys_put_made(struct request *rq, const struct uuid *id,
+                                   const struct made_key *made, const struct version_fields *f);
 HSM_MUST_USE hsm_err keys_put_key(struct request *rq, struct bytes name,
                                   const struct key_fields *f);
 HSM_MUST_USE hsm_err keys_put_version(struct request *rq, const struct uuid *id,

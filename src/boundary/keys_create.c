@@ -1,7 +1,5 @@
 #include "boundary/keys.h"
 
-#include <stdlib.h>
-
 static hsm_err check_request(struct request *rq, const struct wire_key_create *m,
                              struct keymat_spec *spec, uint32_t *ret_ops)
 {
@@ -23,18 +21,6 @@ static hsm_err check_request(struct request *rq, const struct wire_key_create *m
     return HSM_OK;
 }
 
-/* The key itself is made without the state lock; the handler runs again then. */
-static hsm_err ask_for_key(struct job *j, const struct keymat_spec *spec)
-{
-    if (j->make == NULL)
-        j->make = (struct made_key *)calloc(1, sizeof *j->make);
-    if (j->make == NULL)
-        return HSM_E_NOMEM;
-    j->make->spec = *spec;
-    j->want_key = true;
-    return HSM_OK;
-}
-
 hsm_err keys_handle_create(struct request *rq)
 {
     struct job *j = job_of(rq);
@@ -50,7 +36,7 @@ hsm_err keys_handle_create(struct request *rq)
     TRY(check_request(rq, &m, &spec, &ops));
     TRY(keys_check_new(rq, m.name, &k));
     if (j->make == NULL || j->make->secret_private.p == NULL)
-        return ask_for_key(j, &spec);
+        return keys_ask_for(rq, &spec);
     const struct new_version v = {
         .name = m.name,
         .ops = ops,

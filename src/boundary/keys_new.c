@@ -1,5 +1,7 @@
-/* What create and import have in common. */
+/* What create, import and rotation have in common. */
 #include "boundary/keys.h"
+
+#include <stdlib.h>
 
 #define DELETED_TEXT                                                                               \
     "Key %.*s is currently in a deleted but recoverable state, and its name cannot be reused; in " \
@@ -17,19 +19,39 @@ hsm_err keys_check_export(struct request *rq, uint8_t attr_set, uint8_t attr_fla
     return exportable ? HSM_E_NOT_IMPLEMENTED : HSM_OK;
 }
 
+hsm_err keys_check_room(struct request *rq, const struct key *k)
+{
+    if (k->version_n >= KEY_VERSIONS_MAX)
+        return request_fail(rq, HSM_E_BAD_PARAMETER, "A key can have at most %d versions.",
+                            KEY_VERSIONS_MAX);
+    return HSM_OK;
+}
+
 hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret)
 {
     const struct state *s = rq->b->state;
     const struct key *k = state_key(rq->b->state, name);
     if (k != NULL && key_is_deleted(k))
         return request_fail(rq, HSM_E_CONFLICT, DELETED_TEXT, (int)name.n, (const char *)name.p);
-    if (k != NULL && k->version_n >= KEY_VERSIONS_MAX)
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "A key can have at most %d versions.",
-                            KEY_VERSIONS_MAX);
+    if (k != NULL)
+        TRY(keys_check_room(rq, k));
     if (k == NULL && s->active.n + s->deleted.n >= s->pool.max_keys)
         return request_fail(rq, HSM_E_BAD_PARAMETER, "The HSM can hold at most %u keys.",
                             s->pool.max_keys);
     *ret = k;
+    return HSM_OK;
+}
+
+hsm_err keys_ask_for(struct request *rq, const struct keymat_spec *spec)
+{
+    struct job *j = job_of(rq);
+    if (j->make == NULL)
+        j->make = (struct made_key *)calloc(1, sizeof *j->make);
+    if (j->make == NULL)
+        return HSM_E_NOMEM;
+    secret_buf_done(&j->make->secret_private); /* one that was made by another specification */
+    j->make->spec = *spec;
+    j->want_key = true;
     return HSM_OK;
 }
 
@@ -58,9 +80,8 @@ static void fields_of(const struct request *rq, const struct new_version *v,
     };
 }
 
-/* The private part goes from secret memory into its sealed form and nowhere else. */
-static hsm_err seal_made(struct request *rq, const struct uuid *id, const struct made_key *made,
-                         const struct version_fields *f)
+hsm_err keys_put_made(struct request *rq, const struct uuid *id, const struct made_key *made,
+                      const struct version_fields *f)
 {
     struct seal_ctx *sc = job_of(rq)->w->sc;
     char hex[VERSION_HEX + 1];
@@ -96,7 +117,7 @@ hsm_err keys_put_new(struct request *rq, const struct key *k, const struct new_v
     uuid_new_v4(&id);
     fields_of(rq, v, made, kf.next_seq++, &f);
     TRY(keys_put_key(rq, v->name, &kf));
-    TRY(seal_made(rq, &id, made, &f));
+    TRY(keys_put_made(rq, &id, made, &f));
     put_new_result(rq, kf.display, &id, &f);
     return HSM_OK;
 }

@@ -6,22 +6,18 @@
 #include "boundary/control.h"
 #include "boundary/keys.h"
 
-static struct txn *begin(struct boundary *b)
+struct txn *own_begin(struct boundary *b)
 {
     struct worker *w = &b->control;
     txn_begin(&w->txn, w->txn_buf, RING_FRAME_MAX);
     return &w->txn;
 }
 
-/* false: nothing is on its way. */
-static bool send_own(struct boundary *b, enum job_kind kind)
+bool own_send(struct boundary *b, struct job *j)
 {
     struct worker *w = &b->control;
     struct bytes payload;
-    struct job *j = (struct job *)calloc(1, sizeof *j);
-    if (j == NULL)
-        return false;
-    *j = (struct job){.rq = {.b = b}, .kind = kind, .on_heap = true, .txn_id = w->txn.id};
+    j->txn_id = w->txn.id;
     hsm_err err = txn_finish(&w->txn, w->sc, &payload);
     if (err == HSM_OK)
         err = held_pend(j);
@@ -31,6 +27,16 @@ static bool send_own(struct boundary *b, enum job_kind kind)
         return false;
     }
     return control_send(b, CTL_PROPOSE, 0, payload);
+}
+
+/* false: nothing is on its way. */
+static bool send_own(struct boundary *b, enum job_kind kind)
+{
+    struct job *j = (struct job *)calloc(1, sizeof *j);
+    if (j == NULL)
+        return false;
+    *j = (struct job){.rq = {.b = b}, .kind = kind, .on_heap = true};
+    return own_send(b, j);
 }
 
 /* ---- genesis ---- */
@@ -72,7 +78,7 @@ static hsm_err genesis_ops(struct boundary *b, struct txn *t)
 
 void own_genesis(struct boundary *b)
 {
-    struct txn *t = begin(b);
+    struct txn *t = own_begin(b);
     state_lock_shared(b->state);
     hsm_err err = genesis_ops(b, t);
     state_unlock(b->state);
@@ -92,7 +98,7 @@ static void seal_position(struct boundary *b, struct audit_position at)
     struct wr w = wr_of(buf, sizeof buf);
     wr_u64(&w, at.seq);
     wr_bytes(&w, at.hash, sizeof at.hash);
-    struct txn *t = begin(b);
+    struct txn *t = own_begin(b);
     state_lock_shared(b->state);
     hsm_err err = txn_add(t, b->state, b->control.sc, REC_AUDIT_MARK, bytes_of(NULL, 0),
                           wr_view(&w), bytes_of(NULL, 0));
@@ -130,7 +136,7 @@ void own_purge(struct boundary *b)
     uint64_t now_s = clock_now_ms() / 1000;
     if (b->purge_index == b->state->index && now_s < b->purge_at_s)
         return;
-    struct txn *t = begin(b);
+    struct txn *t = own_begin(b);
     state_lock_shared(b->state);
     const struct key *k = first_to_go(b->state);
     b->purge_index = b->state->index;
@@ -144,14 +150,18 @@ void own_purge(struct boundary *b)
 
 #define PURGE_AGAIN_US 10000000u
 
-void own_end(struct boundary *b, struct job *j, bool committed)
+void own_end(struct boundary *b, struct job *j, hsm_err err)
 {
+    if (j->kind == JOB_ROTATE || j->kind == JOB_ROTATION_NOTE) {
+        own_rotation_end(b, j, err);
+        return;
+    }
     if (j->kind == JOB_GENESIS)
         b->genesis_pending = false;
     if (j->kind == JOB_PURGE) {
         b->purge_pending = false;
-        b->next_purge_us = committed ? 0 : clock_mono_us() + PURGE_AGAIN_US;
-        b->tick_soon = b->tick_soon || committed; /* for the next one */
+        b->next_purge_us = err == HSM_OK ? 0 : clock_mono_us() + PURGE_AGAIN_US;
+        b->tick_soon = b->tick_soon || err == HSM_OK; /* for the next one */
     }
     job_end(j);
 }

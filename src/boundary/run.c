@@ -162,11 +162,12 @@ static hsm_err authorize(struct request *rq, const struct command *cmd)
 static hsm_err handle(struct job *j, const struct command *cmd)
 {
     struct request *rq = &j->rq;
-    if (cmd->handler == NULL)
+    bool is_own = j->kind == JOB_ROTATE;
+    if (!is_own && cmd->handler == NULL)
         return HSM_E_NOT_IMPLEMENTED;
     state_lock_shared(rq->b->state);
-    hsm_err err = authorize(rq, cmd);
-    if (err == HSM_OK)
+    hsm_err err = is_own ? keys_rotate_if_due(rq) : authorize(rq, cmd);
+    if (err == HSM_OK && !is_own)
         err = cmd->handler(rq);
     state_unlock(rq->b->state);
     if (err == HSM_OK && j->after != NULL)
@@ -339,6 +340,8 @@ static hsm_err judge(struct job *j, const struct command *cmd, bool *ret_challen
 {
     bool is_refusal = j->rq.op == OP_REFUSED;
     *ret_challenge = false;
+    if (j->kind != JOB_REQUEST)
+        return handle(j, NULL); /* of the boundary itself */
     if (is_refusal && j->rq.caller.token.n == 0)
         return HSM_OK;
     TRY(authenticate(j, ret_challenge));
@@ -423,6 +426,11 @@ static struct bytes answer_of(struct worker *w, struct job *j, hsm_err err, bool
 
 void job_finish(struct worker *w, struct job *j, hsm_err err, bool challenge)
 {
+    if (j->kind != JOB_REQUEST) {
+        j->own_err = err;
+        HSM_ASSERT(job_queue_put(&w->b->own_done, j));
+        return;
+    }
     struct audit_event e;
     audit_event_of(j, err, &e);
     struct bytes text = audit_render(w->b->audit, &e, w->line, AUDIT_LINE_MAX);

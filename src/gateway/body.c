@@ -170,6 +170,8 @@ static bool write_bodiless(const struct route *r, struct wr *out)
         put_list(r, out);
         return true;
     case OP_KEY_DELETE:
+    case OP_KEY_ROTATE:
+    case OP_ROTATION_GET:
     case OP_DELETED_GET:
     case OP_KEY_RECOVER:
     case OP_KEY_PURGE:
@@ -230,6 +232,9 @@ hsm_err body_write(const struct route *r, struct bytes body, struct body_ctx *c,
         break;
     case OP_SD_DOWNLOAD:
         TRY(body_sd_download(r, c, out));
+        break;
+    case OP_ROTATION_PUT:
+        TRY(body_rotation_put(r, c, out));
         break;
     case OP_RNG:
         TRY(put_rng(c, out));

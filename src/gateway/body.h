@@ -29,6 +29,7 @@ HSM_MUST_USE hsm_err body_key_create(const struct route *r, struct body_ctx *c, 
 HSM_MUST_USE hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_crypto(const struct route *r, struct body_ctx *c, struct wr *out);
+HSM_MUST_USE hsm_err body_rotation_put(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_role_definition(const struct route *r, struct body_ctx *c,
                                           struct wr *out);
 HSM_MUST_USE hsm_err body_role_assignment(const struct route *r, struct body_ctx *c,

@@ -9,6 +9,7 @@
 
 #include "gateway/body.h"
 #include "model/alg.h"
+#include "model/rotation.h"
 
 #define SCRATCH_N (1u << 20)
 
@@ -359,6 +360,67 @@ static void test_sd(void **state)
     }
 }
 
+static void test_rotation_policy(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{\"lifetimeActions\":{}}",
+        "{\"lifetimeActions\":[1]}",
+        "{\"lifetimeActions\":[{\"trigger\":\"P1Y\"}]}",
+        "{\"lifetimeActions\":[{\"action\":\"Rotate\"}]}",
+        "{\"lifetimeActions\":[{\"action\":{\"type\":1}}]}",
+        "{\"lifetimeActions\":[{\"action\":{\"type\":\"RotateRotateRotate\"}}]}",
+        "{\"lifetimeActions\":[{\"trigger\":{\"timeAfterCreate\":90}}]}",
+        "{\"lifetimeActions\":[{\"trigger\":{\"timeAfterCreate\":"
+        "\"P000000000000000000000000000000001D\"}}]}",
+        "{\"attributes\":[]}",
+        "{\"attributes\":{\"expiryTime\":730}}",
+    };
+    struct bytes item;
+    struct wire_lifetime_action a;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (run(OP_ROTATION_PUT, bad[i]) != HSM_E_BAD_PARAMETER)
+            fail_msg("%s", bad[i]);
+    assert_int_equal(run(OP_ROTATION_PUT,
+                         "{\"id\":\"x\",\"lifetimeActions\":[{\"trigger\":{\"timeAfterCreate\":"
+                         "\"P18M\",\"timeBeforeExpiry\":null},\"action\":{\"type\":\"rotate\"}},"
+                         "{\"action\":{\"type\":\"Notify\"},\"trigger\":"
+                         "{\"timeBeforeExpiry\":\"P30D\"}}],"
+                         "\"attributes\":{\"expiryTime\":\"P2Y\",\"created\":1}}"),
+                     HSM_OK);
+    DECODE(rotation_put, m);
+    assert_true(bytes_eq_str(m.name, "k1"));
+    assert_true(bytes_eq_str(m.expiry, "P2Y"));
+    assert_true(wire_list_next(&m.actions, &item));
+    assert_int_equal(wire_lifetime_action_decode(item, &a), HSM_OK);
+    assert_int_equal(a.type, ROTATION_ROTATE);
+    assert_true(bytes_eq_str(a.after_create, "P18M") && a.before_expiry.n == 0);
+    assert_true(wire_list_next(&m.actions, &item));
+    assert_int_equal(wire_lifetime_action_decode(item, &a), HSM_OK);
+    assert_int_equal(a.type, ROTATION_NOTIFY);
+    assert_true(bytes_eq_str(a.before_expiry, "P30D") && a.after_create.n == 0);
+    assert_false(wire_list_next(&m.actions, &item));
+    static const char *const blank[] = {"{}", "{\"lifetimeActions\":[],\"attributes\":{}}",
+                                        "{\"lifetimeActions\":null,\"attributes\":null}",
+                                        "{\"attributes\":{\"expiryTime\":null}}"};
+    for (size_t i = 0; i < sizeof blank / sizeof blank[0]; i++) {
+        assert_int_equal(run(OP_ROTATION_PUT, blank[i]), HSM_OK);
+        DECODE(rotation_put, none);
+        assert_int_equal(none.actions.n + none.expiry.n, 0);
+    }
+    /* What the boundary refuses: unknown types, more actions than there can be. */
+    assert_int_equal(run(OP_ROTATION_PUT, "{\"lifetimeActions\":[{},{},{},{},{},{}]}"), HSM_OK);
+    DECODE(rotation_put, many);
+    unsigned n = 0;
+    for (; wire_list_next(&many.actions, &item); n++) {
+        assert_int_equal(wire_lifetime_action_decode(item, &a), HSM_OK);
+        assert_int_equal(a.type, ROTATION_NONE);
+    }
+    assert_int_equal(n, ROTATION_ACTIONS_MAX + 1);
+}
+
 /* What is no count at all is refused here; a wrong count is the boundary's to refuse. */
 static void test_rng(void **state)
 {
@@ -414,7 +476,8 @@ static void test_bodiless(void **state)
     static const unsigned ops[] = {
         OP_KEY_GET,       OP_KEY_DELETE,           OP_KEY_RECOVER,         OP_KEY_PURGE,
         OP_KEY_LIST,      OP_ROLE_ASSIGNMENT_LIST, OP_ROLE_DEFINITION_GET, OP_SD_DOWNLOAD_STATUS,
-        OP_UNIMPLEMENTED, OP_SETTING_LIST,         OP_SETTING_GET};
+        OP_UNIMPLEMENTED, OP_SETTING_LIST,         OP_SETTING_GET,         OP_KEY_ROTATE,
+        OP_ROTATION_GET};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
         assert_int_equal(run(ops[i], "{not json"), HSM_OK);
 }
@@ -427,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_crypto),     cmocka_unit_test(test_crypto_limits),
         cmocka_unit_test(test_roles),      cmocka_unit_test(test_sd),
         cmocka_unit_test(test_rng),        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_rotation_policy),
         cmocka_unit_test(test_bodiless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Results of the boundary as clients see them: golden transcripts. */
 #include "gateway/front_kit.h"
+#include "model/rotation.h"
 
 /* ---- results ---- */
 
@@ -334,6 +335,54 @@ static void test_security_domain(void **state)
     }
 }
 
+static void test_rotation(void **state)
+{
+    struct kit *k = *state;
+    uint8_t list[128];
+    struct wr w = wr_of(list, sizeof list);
+    struct wire_rotation_policy p = {.name = bytes_str("K1")};
+    with_token(k, "GET /keys/k1/rotationpolicy?api-version=7.4", "");
+    receive(k, OP_ROTATION_GET);
+    BODY(k, key_name, name);
+    assert_true(bytes_eq_str(name.name, "k1"));
+    wire_rotation_policy_put(result(k), &p);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200,
+              "{\"attributes\":{},\"id\":\"https://" HOST
+              "/keys/K1/rotationpolicy\",\"lifetimeActions\":[]}");
+    static const struct wire_lifetime_action actions[] = {{.type = ROTATION_ROTATE},
+                                                          {.type = ROTATION_NOTIFY}};
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_lifetime_action a = actions[i];
+        a.after_create = bytes_str(i == 0 ? "P18M" : "");
+        a.before_expiry = bytes_str(i == 0 ? "" : "P30D");
+        size_t item = wr_lv_open(&w);
+        wire_lifetime_action_put(&w, &a);
+        wr_lv_close(&w, item);
+    }
+    p.expiry = bytes_str("P2Y");
+    p.actions = wr_view(&w);
+    p.created = 1700000000;
+    p.updated = 1700000001;
+    with_token(k, "PUT /keys/k1/rotationpolicy?api-version=7.4", "{\"lifetimeActions\":[]}");
+    receive(k, OP_ROTATION_PUT);
+    wire_rotation_policy_put(result(k), &p);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200,
+              "{\"attributes\":{\"created\":1700000000,\"expiryTime\":\"P2Y\","
+              "\"updated\":1700000001},\"id\":\"https://" HOST
+              "/keys/K1/rotationpolicy\",\"lifetimeActions\":["
+              "{\"action\":{\"type\":\"Rotate\"},\"trigger\":{\"timeAfterCreate\":\"P18M\"}},"
+              "{\"action\":{\"type\":\"Notify\"},\"trigger\":{\"timeBeforeExpiry\":\"P30D\"}}]}");
+    const struct wire_key key = sample_key(KTY_OCT);
+    with_token(k, "POST /keys/k1/rotate?api-version=7.4", "");
+    receive(k, OP_KEY_ROTATE);
+    wire_key_put(result(k), &key);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200,
+              "{" ATTRS_TEXT ",\"key\":{\"key_ops\":[],\"kid\":\"" KID "\",\"kty\":\"oct-HSM\"}}");
+}
+
 /* Random bytes are wiped behind the answer; settings are text. */
 static void test_rng_and_settings(void **state)
 {
@@ -402,7 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_key_bundles),     T(test_oct_and_deleted),  T(test_lists),
         T(test_crypto),          T(test_import_is_secret), T(test_roles),
-        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings),
+        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings), T(test_rotation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

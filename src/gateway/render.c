@@ -11,6 +11,7 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_KEY_DELETE:
     case OP_DELETED_GET:
     case OP_KEY_RECOVER:
+    case OP_KEY_ROTATE:
         TRY(render_key(ctx, result, &j));
         break;
     case OP_KEY_LIST:
@@ -46,6 +47,10 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_SD_DOWNLOAD_STATUS:
     case OP_SD_UPLOAD_STATUS:
         TRY(render_sd_status(result, &j));
+        break;
+    case OP_ROTATION_GET:
+    case OP_ROTATION_PUT:
+        TRY(render_rotation_policy(ctx, result, &j));
         break;
     case OP_RNG:
         TRY(render_rng(result, &j));

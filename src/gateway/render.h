@@ -33,6 +33,8 @@ HSM_MUST_USE hsm_err render_role_list(const struct render_ctx *ctx, struct bytes
                                       struct json_wr *j);
 HSM_MUST_USE hsm_err render_sd_file(struct bytes result, struct json_wr *j);
 HSM_MUST_USE hsm_err render_sd_status(struct bytes result, struct json_wr *j);
+HSM_MUST_USE hsm_err render_rotation_policy(const struct render_ctx *ctx, struct bytes result,
+                                            struct json_wr *j);
 HSM_MUST_USE hsm_err render_rng(struct bytes result, struct json_wr *j);
 HSM_MUST_USE hsm_err render_setting(struct bytes result, struct json_wr *j);
 HSM_MUST_USE hsm_err render_setting_list(struct bytes result, struct json_wr *j);

@@ -1,5 +1,6 @@
 #include "gateway/render.h"
 #include "model/alg.h"
+#include "model/rotation.h"
 
 static void put_id(struct json_wr *j, const struct render_ctx *ctx, const char *collection,
                    struct bytes name, const struct uuid *version)
@@ -253,6 +254,67 @@ hsm_err render_crypto(const struct render_ctx *ctx, struct bytes result, struct 
         json_put_bool(j, m.verified != 0);
     else
         json_put_b64u(j, m.value);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
+static void put_text(struct json_wr *j, const char *name, struct bytes text)
+{
+    if (text.n == 0)
+        return;
+    json_name(j, name);
+    json_put_bytes(j, text);
+}
+
+static hsm_err put_lifetime_action(struct json_wr *j, struct bytes item)
+{
+    struct wire_lifetime_action a;
+    TRY(wire_lifetime_action_decode(item, &a));
+    const char *type = rotation_type_name((enum rotation_type)a.type);
+    if (type == NULL)
+        return HSM_E_MALFORMED;
+    json_obj_open(j);
+    json_name(j, "action");
+    json_obj_open(j);
+    json_name(j, "type");
+    json_put_str(j, type);
+    json_obj_close(j);
+    json_name(j, "trigger");
+    json_obj_open(j);
+    put_text(j, "timeAfterCreate", a.after_create);
+    put_text(j, "timeBeforeExpiry", a.before_expiry);
+    json_obj_close(j);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
+hsm_err render_rotation_policy(const struct render_ctx *ctx, struct bytes result, struct json_wr *j)
+{
+    struct wire_rotation_policy m;
+    struct bytes item;
+    TRY(wire_rotation_policy_decode(result, &m));
+    json_obj_open(j);
+    json_name(j, "attributes");
+    json_obj_open(j);
+    if (m.created != 0)
+        put_time(j, "created", m.created);
+    put_text(j, "expiryTime", m.expiry);
+    if (m.created != 0)
+        put_time(j, "updated", m.updated);
+    json_obj_close(j);
+    json_name(j, "id");
+    json_str_open(j);
+    json_str_add_s(j, "https://");
+    json_str_add_s(j, ctx->authority);
+    json_str_add_s(j, "/keys/");
+    json_str_add(j, m.name);
+    json_str_add_s(j, "/rotationpolicy");
+    json_str_close(j);
+    json_name(j, "lifetimeActions");
+    json_arr_open(j);
+    while (wire_list_next(&m.actions, &item))
+        TRY(put_lifetime_action(j, item));
+    json_arr_close(j);
     json_obj_close(j);
     return HSM_OK;
 }

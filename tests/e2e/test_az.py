@@ -340,6 +340,29 @@ def test_a_missing_key(az):
     assert status == 3 and "(KeyNotFound)" in text and "/keys/missing" in text
 
 
+# ---- rotation
+
+def test_rotation(az, tmp_path):
+    def policy(*args):
+        return az("keyvault", "key", "rotation-policy", *args, "--hsm-name", HSM, "--name", "turns")
+    first = key(az, "create", "--name", "turns", "--kty", "EC-HSM", "--curve", "P-521")
+    assert policy("show")["lifetimeActions"] == []
+    text = az.fails("keyvault", "key", "rotate", "--hsm-name", HSM, "--name", "turns")[1]
+    assert "only while it has a rotation policy" in text
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({
+        "lifetimeActions": [{"trigger": {"timeAfterCreate": "P90D", "timeBeforeExpiry": None},
+                             "action": {"type": "Rotate"}}],
+        "attributes": {"expiryTime": "P2Y"}}))
+    assert policy("update", "--value", file)["expiresIn"] == "P2Y"
+    shown = policy("show")
+    assert shown["expiresIn"] == "P2Y" and len(shown["lifetimeActions"]) == 1
+    assert shown["lifetimeActions"][0]["timeAfterCreate"] == "P90D"
+    second = key(az, "rotate", "--name", "turns")
+    assert second["key"]["kid"] != first["key"]["kid"] and second["key"]["crv"] == "P-521"
+    assert len(key(az, "list-versions", "--name", "turns")) == 2
+
+
 # ---- random bytes, settings
 
 def test_random_bytes(az):

@@ -362,7 +362,7 @@ def test_texts_of_errors(pool, wire, bearer, key):
     assert ask("DELETE", "/keys")[:2] == (405, "MethodNotAllowed")
     assert ask("POST", f"{SAMPLE}/encrypt", body="{")[:2] == (400, "BadParameter")
     assert ask("POST", f"{SAMPLE}/encrypt", body="")[:2] == (400, "BadParameter")
-    assert ask("POST", f"{SAMPLE}/rotate", body="{}")[:2] == (501, "NotImplemented")
+    assert ask("POST", "/backup", body="{}")[:2] == (501, "NotImplemented")
     assert wire.call("GET", "/keys/nope/versions?api-version=7.4", [bearer]).body == b'{"value":[]}'
 
 

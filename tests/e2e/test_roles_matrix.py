@@ -78,6 +78,9 @@ def probes():
             ("keys/read/action", s, "GET", f"/keys/{key}", None),
             ("keys/read/action", s, "GET", f"/keys/{key}/versions", None),
             ("keys/write/action", s, "PATCH", f"/keys/{key}/", {"attributes": {}}),
+            ("keys/read/action", s, "GET", f"/keys/{key}/rotationpolicy", None),
+            ("keys/write/action", s, "PUT", f"/keys/{key}/rotationpolicy", {"attributes": {"expiryTime": "P1D"}}),
+            ("keys/rotate/action", s, "POST", f"/keys/{key}/rotate", None),
             ("keys/delete", f"/keys/{key}-none", "DELETE", f"/keys/{key}-none", None),
             ("keys/deletedKeys/read/action", s, "GET", f"/deletedkeys/{key}", None),
             ("keys/deletedKeys/recover/action", s, "POST", f"/deletedkeys/{key}/recover", None),
@@ -119,7 +122,7 @@ def probes():
 # No route for them in this version (501 for everybody); what the roles contain is checked through the definitions.
 NOT_REACHABLE = {"securitydomain/upload/action", "securitydomain/transferkey/read",
                  "backup/start/action", "backup/status/action", "restore/start/action",
-                 "restore/status/action", "keys/rotate/action", "keys/import/action", "keys/release/action",
+                 "restore/status/action", "keys/import/action", "keys/release/action",
                  "keys/backup/action", "keys/restore/action", "keys/export/action", "keys/derive/action"}
 
 

@@ -12,7 +12,8 @@ from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from azure.keyvault.administration import (KeyVaultAccessControlClient, KeyVaultDataAction,
                                            KeyVaultPermission, KeyVaultRoleScope,
                                            KeyVaultSettingsClient, KeyVaultSettingType)
-from azure.keyvault.keys import KeyClient, KeyOperation
+from azure.keyvault.keys import (KeyClient, KeyOperation, KeyRotationLifetimeAction,
+                                 KeyRotationPolicy, KeyRotationPolicyAction)
 from azure.keyvault.keys.crypto import (CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm,
                                         SignatureAlgorithm)
 from azure.keyvault.securitydomain import SecurityDomainClient
@@ -242,6 +243,42 @@ def test_disabled_and_limited_keys(keys, credential):
     with pytest.raises(HttpResponseError) as e:
         crypto(key.id, credential).encrypt(EncryptionAlgorithm.a256_gcm, b"x")
     assert e.value.status_code == 403 and e.value.error.code == "Forbidden"
+
+
+# ---- rotation
+
+def test_rotation_policy(keys):
+    made = keys.create_ec_key("sdk-rotated", curve="P-384", hardware_protected=True,
+                              tags={"a": "b"})
+    empty = keys.get_key_rotation_policy("sdk-rotated")
+    assert empty.id.endswith("/keys/sdk-rotated/rotationpolicy") and empty.lifetime_actions == []
+    assert empty.expires_in is None and empty.created_on is None
+    actions = [KeyRotationLifetimeAction(KeyRotationPolicyAction.rotate, time_after_create="P18M"),
+               KeyRotationLifetimeAction(KeyRotationPolicyAction.notify, time_before_expiry="P30D")]
+    put = keys.update_key_rotation_policy("sdk-rotated", KeyRotationPolicy(), expires_in="P2Y",
+                                          lifetime_actions=actions)
+    got = keys.get_key_rotation_policy("sdk-rotated")
+    for policy in (put, got):
+        assert policy.expires_in == "P2Y" and policy.created_on == policy.updated_on
+        assert [(a.action, a.time_after_create, a.time_before_expiry)
+                for a in policy.lifetime_actions] == [
+                    (KeyRotationPolicyAction.rotate, "P18M", None),
+                    (KeyRotationPolicyAction.notify, None, "P30D")]
+    with pytest.raises(HttpResponseError) as refused:
+        keys.update_key_rotation_policy("sdk-rotated", KeyRotationPolicy(), expires_in="P27D",
+                                        lifetime_actions=[])
+    assert refused.value.status_code == 400
+    assert "expiryTime must be at least 28 days." in refused.value.error.message
+    rotated = keys.rotate_key("sdk-rotated")
+    assert rotated.properties.version != made.properties.version
+    assert rotated.key.crv == "P-384" and rotated.key.x != made.key.x
+    assert rotated.properties.tags == {"a": "b"}
+    lifetime = rotated.properties.expires_on - rotated.properties.created_on
+    assert lifetime.days in (730, 731)
+    gone = keys.update_key_rotation_policy("sdk-rotated", KeyRotationPolicy(), lifetime_actions=[])
+    assert gone.lifetime_actions == [] and gone.created_on is None
+    with pytest.raises(HttpResponseError):
+        keys.rotate_key("sdk-rotated")
 
 
 # ---- random bytes, settings
