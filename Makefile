@@ -4,7 +4,8 @@ PORT  ?= 8443
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: all build demo test bench fuzz lint format clean help \
-        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv
+        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv \
+        random property fuzz-api
 
 all: build
 
@@ -14,9 +15,11 @@ help:
 ## make build        programs in build/release/bin
 ## make demo         install, build, start a pool, activate it, use it, show a refused caller
 ## make test         everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
-##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, fuzz-smoke
+##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, random, fuzz-smoke
 ## make bench        ratios against raw OpenSSL and nginx, into build/bench
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
+## make fuzz-api     requests made from docs/openapi.yaml against a pool, EXAMPLES of each kind (default 200), SEED
+## make property     random sequences of operations against a model, EXAMPLES of them (default 1000), SEED
 ## make lint         format, clang-tidy, cppcheck, layers, banned calls
 ## make format       rewrite all C files in the project's format
 ## make venv         the Python environments of the end-to-end tests, with the newest az and SDKs
@@ -68,6 +71,14 @@ vectors: packages-test build venv
 e2e: packages-test build venv
 	@cmake --build --preset release --target test-clock -j $(JOBS) >/dev/null
 	@scripts/e2e.sh
+random: packages-test build venv
+	@scripts/property.sh
+fuzz-api: packages-test build venv
+	@KEYHOLD_FUZZ_EXAMPLES=$${EXAMPLES:-200} KEYHOLD_FUZZ_SEED=$${SEED:-$$(date +%s)} KEYHOLD_TEST_TIMEOUT=86400 \
+		scripts/property.sh tests/property/test_api_fuzz.py tests/property/test_raw_requests.py -s
+property: packages-test build venv
+	@KEYHOLD_EXAMPLES=$${EXAMPLES:-1000} KEYHOLD_SEED=$${SEED:-$$(date +%s)} KEYHOLD_TEST_TIMEOUT=86400 \
+		scripts/property.sh tests/property/test_sequences.py -s
 
 test:
 	@scripts/test-all.sh

@@ -14,6 +14,7 @@ step make --no-print-directory unit
 step make --no-print-directory lint
 step make --no-print-directory e2e
 step make --no-print-directory vectors
+step make --no-print-directory random
 step make --no-print-directory unit-clang
 step make --no-print-directory unit-asan
 step make --no-print-directory unit-tsan

@@ -64,6 +64,7 @@ class Furniture:
             more = {"digest": body["value"]} if op == "sign" else {k: done[k] for k in ("iv", "aad", "tag") if k in done}
             rows.append((back[op], key, {"alg": done["alg"], "value": done["value"], **more}))
         rows += [("create", key, body) for key, body in KEYS.items() if key != "rsa"]
+        rows += [("import", "ec", {"key": {"kty": "oct", "k": BLOCK, "key_ops": ["wrapKey"]}, "tags": {"a": "b"}})]
         rows += [("update", key, {"tags": {"a": "b"}}) for key in KEYS]
         return rows
 
