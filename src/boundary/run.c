@@ -189,11 +189,17 @@ static void to_pool(struct worker *w, struct job *j, struct job_queue *q, unsign
         job_finish(w, h, HSM_E_THROTTLED, false);
 }
 
+/* Not brought by the caller, in clear or wrapped. */
+static bool is_own_key(const struct made_key *m)
+{
+    return m->secret_given.p == NULL && m->kek == NULL;
+}
+
 /* What a key costs, in new RSA-2048 keys; looking at an imported one costs much less than primes.
  */
 static unsigned making_cost(const struct made_key *m)
 {
-    if (m->secret_given.p != NULL || m->spec.bits <= 2048)
+    if (!is_own_key(m) || m->spec.bits <= 2048)
         return 1;
     return m->spec.bits <= 3072 ? 4 : 12;
 }
@@ -271,12 +277,6 @@ static void propose(struct worker *w, struct job *j)
 static bool make_room(struct worker *w, struct job *j, hsm_err err)
 {
     return err == HSM_E_NOMEM && j->sheds++ < SHEDS_MAX && keycache_shed(w->b->cache);
-}
-
-/* Not brought by the caller, in clear or wrapped. */
-static bool is_own_key(const struct made_key *m)
-{
-    return m->secret_given.p == NULL && m->kek == NULL;
 }
 
 static hsm_err import_key(struct made_key *m, const char **why)

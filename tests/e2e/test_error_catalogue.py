@@ -56,6 +56,12 @@ def jwk(**members):
     return {"key": {"kty": "oct", "k": "AAAA", **members}}
 
 
+def wrapped(**members):
+    """A key for import that is wrapped for the HSM."""
+    text = json.dumps({"schema_version": "1.0.0", "header": {"alg": "dir", "enc": "CKM_RSA_AES_KEY_WRAP"}, **members})
+    return {"key": {"kty": "RSA-HSM", "key_hsm": base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")}}
+
+
 def R(*args, **kw):
     return Row(*args, **kw)
 
@@ -256,6 +262,10 @@ OURS = [
     bad("PUT /keys/k", "JSON Web Key: d is not in the range of the curve.", {"key": {"kty": "EC", "crv": "P-256", "d": "AA"}}),
     bad("PUT /keys/k", "JSON Web Key: x and y are not the public key of d.",
         {"key": {"kty": "EC", "crv": "P-256", "d": "AQ", "x": "AQ", "y": "AQ"}}),
+    bad("PUT /keys/k", "Key transfer blob: it is not a valid JSON object.", {"key": {"kty": "RSA-HSM", "key_hsm": "AAAA"}}),
+    bad("PUT /keys/k", "Key transfer blob: schema_version must be 1.0.0.", wrapped(schema_version="2")),
+    bad("PUT /keys/k", "Key transfer blob: header is missing.", wrapped(header=None)),
+    bad("PUT /keys/k", "Key transfer blob: header.kid must be the identifier of a key of this HSM.", wrapped()),
     # lists, random bytes, settings
     bad("GET /keys?maxresults=26", "Query parameter maxresults must be between 1 and 25."),
     bad("GET /keys?maxresults=x", "Query parameter maxresults must be between 1 and 25."),
