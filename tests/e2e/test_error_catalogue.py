@@ -56,6 +56,11 @@ def jwk(**members):
     return {"key": {"kty": "oct", "k": "AAAA", **members}}
 
 
+def policy(expiry=None, *actions):
+    return {"lifetimeActions": [{"action": {"type": t}, "trigger": {trigger: time}} for t, trigger, time in actions],
+            "attributes": {"expiryTime": expiry} if expiry else {}}
+
+
 def wrapped(**members):
     """A key for import that is wrapped for the HSM."""
     text = json.dumps({"schema_version": "1.0.0", "header": {"alg": "dir", "enc": "CKM_RSA_AES_KEY_WRAP"}, **members})
@@ -87,6 +92,7 @@ def unauthorized(token, message):
 
 
 SIGN_EC = {"alg": "ES256", "value": DIGEST}
+POLICY_OF_EC = "/keys/ec/rotationpolicy"
 SIGN_RSA = {"alg": "RS256", "value": DIGEST}
 WRAP = {"alg": "A256KW", "value": DIGEST}
 BUILT_IN = "Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID."
@@ -151,6 +157,9 @@ DENIED = [
     denied("GET /keys/ec/versions", "keys/read/action", "/keys/ec"),
     denied("PATCH /keys/ec", "keys/write/action", "/keys/ec", {"tags": {}}),
     denied("DELETE /keys/ec", "keys/delete", "/keys/ec"),
+    denied("POST /keys/ec/rotate", "keys/rotate/action", "/keys/ec"),
+    denied("GET /keys/ec/rotationpolicy", "keys/read/action", "/keys/ec"),
+    denied("PUT /keys/ec/rotationpolicy", "keys/write/action", "/keys/ec", policy()),
     denied("GET /deletedkeys", "keys/deletedKeys/read/action", "/keys"),
     denied("GET /deletedkeys/gone", "keys/deletedKeys/read/action", "/keys/gone"),
     denied("POST /deletedkeys/gone/recover", "keys/deletedKeys/recover/action", "/keys/gone"),
@@ -266,6 +275,23 @@ OURS = [
     bad("PUT /keys/k", "Key transfer blob: schema_version must be 1.0.0.", wrapped(schema_version="2")),
     bad("PUT /keys/k", "Key transfer blob: header is missing.", wrapped(header=None)),
     bad("PUT /keys/k", "Key transfer blob: header.kid must be the identifier of a key of this HSM.", wrapped()),
+    # rotation
+    bad("POST /keys/ec/rotate", "A key can be rotated only while it has a rotation policy."),
+    missing("POST /keys/nope/rotate", "keys/nope"),
+    missing("GET /keys/nope/rotationpolicy", "keys/nope"),
+    missing("PUT /keys/nope/rotationpolicy", "keys/nope", policy()),
+    bad(f"PUT {POLICY_OF_EC}", "Property 'lifetimeActions' must be an array.", {"lifetimeActions": {}}),
+    bad(f"PUT {POLICY_OF_EC}", "Property 'lifetimeActions' must be an array of objects.", {"lifetimeActions": [1]}),
+    bad(f"PUT {POLICY_OF_EC}", "The type of an action must be Rotate or Notify.", policy(None, ("X", "timeAfterCreate", "P1Y"))),
+    bad(f"PUT {POLICY_OF_EC}", "A trigger needs either timeAfterCreate or timeBeforeExpiry.", policy(None, ("Rotate", "x", "P1Y"))),
+    bad(f"PUT {POLICY_OF_EC}", "A rotation policy can have at most one action of each type.",
+        policy(None, ("Rotate", "timeAfterCreate", "P1Y"), ("Rotate", "timeAfterCreate", "P2Y"))),
+    bad(f"PUT {POLICY_OF_EC}", "timeAfterCreate must be at least 28 days.", policy(None, ("Rotate", "timeAfterCreate", "P27D"))),
+    bad(f"PUT {POLICY_OF_EC}", "expiryTime must be at least 28 days.", policy("P27D")),
+    bad(f"PUT {POLICY_OF_EC}", "expiryTime must be a duration in years, months, weeks and days, such as P2Y, P18M or P90D.",
+        policy("P1")),
+    bad(f"PUT {POLICY_OF_EC}", "timeBeforeExpiry must be at least 28 days shorter than expiryTime.",
+        policy("P30D", ("Rotate", "timeBeforeExpiry", "P3D"))),
     # lists, random bytes, settings
     bad("GET /keys?maxresults=26", "Query parameter maxresults must be between 1 and 25."),
     bad("GET /keys?maxresults=x", "Query parameter maxresults must be between 1 and 25."),
