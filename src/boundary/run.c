@@ -159,15 +159,15 @@ static hsm_err authorize(struct request *rq, const struct command *cmd)
                         data_action_name(cmd->action), text);
 }
 
+/* cmd NULL: a rotation that is due, which nobody asked for. */
 static hsm_err handle(struct job *j, const struct command *cmd)
 {
     struct request *rq = &j->rq;
-    bool is_own = j->kind == JOB_ROTATE;
-    if (!is_own && cmd->handler == NULL)
+    if (cmd != NULL && cmd->handler == NULL)
         return HSM_E_NOT_IMPLEMENTED;
     state_lock_shared(rq->b->state);
-    hsm_err err = is_own ? keys_rotate_if_due(rq) : authorize(rq, cmd);
-    if (err == HSM_OK && !is_own)
+    hsm_err err = cmd == NULL ? keys_rotate_if_due(rq) : authorize(rq, cmd);
+    if (err == HSM_OK && cmd != NULL)
         err = cmd->handler(rq);
     state_unlock(rq->b->state);
     if (err == HSM_OK && j->after != NULL)
