@@ -102,6 +102,34 @@ static struct bytes body_of(unsigned i, unsigned *ret_type)
     return wr_view(&w);
 }
 
+/* A key of a month ago that is due to be rotated, and its owner to be notified. */
+static void make_due(struct rig *r, const char *name)
+{
+    uint8_t list[128];
+    struct wr w = wr_of(list, sizeof list);
+    for (unsigned type = ROTATION_ROTATE; type <= ROTATION_NOTIFY; type++) {
+        const struct wire_lifetime_action a = {.type = (uint8_t)type,
+                                               .after_create = bytes_str("P28D")};
+        size_t item = wr_lv_open(&w);
+        wire_lifetime_action_put(&w, &a);
+        wr_lv_close(&w, item);
+    }
+    assert_int_equal(
+        RIG_CALL(r, OP_ROTATION_PUT, rotation_put, .name = bytes_str(name), .actions = wr_view(&w)),
+        HSM_OK);
+    struct key *k = state_key(r->b->state, bytes_str(name));
+    key_current(k)->created -= 29u * 86400;
+    assert_int_equal(rotation_index_update(&r->b->state->rotations, k), HSM_OK);
+}
+
+static unsigned lines_with(const struct rig *r, const char *text)
+{
+    unsigned n = 0;
+    for (const char *p = r->audit; (p = strstr(p, text)) != NULL; p++)
+        n++;
+    return n;
+}
+
 static void everything_at_once(void **state)
 {
     (void)state;
@@ -126,6 +154,8 @@ static void everything_at_once(void **state)
         assert_int_equal(RIG_CALL(r, OP_KEY_CREATE, key_create, .name = bytes_str(keys[i].name),
                                   .kty = keys[i].kty, .key_size = keys[i].bits),
                          HSM_OK);
+    for (unsigned i = 0; i < 3; i++)
+        make_due(r, keys[i].name);
     char token[TOKEN_CAP];
     struct bytes t = rig_token_of(r, RIG_ADMIN, 3600);
     memcpy(token, t.p, t.n);
@@ -147,6 +177,11 @@ static void everything_at_once(void **state)
     assert_int_equal(outstanding_n, 0);
     assert_int_equal(load.good + load.throttled, total);
     assert_true(load.good > total / 2);
+    while (lines_with(r, "\"KeyRotateIfDue\"") < 3 && clock_mono_us() < deadline)
+        if (!rig_gateway(r))
+            usleep(1000);
+    assert_int_equal(lines_with(r, "\"KeyRotateIfDue\""), 3);
+    assert_int_equal(lines_with(r, "\"KeyRotationNotify\""), 3);
     /* One audit line for each answer, in one chain; the verifier's tests look closer. */
     while (rig_gateway(r))
         continue;
