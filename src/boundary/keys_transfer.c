@@ -45,7 +45,7 @@ static hsm_err read_blob(struct request *rq, struct bytes text, uint8_t *file_bu
 {
     struct bytes file;
     struct transfer_blob blob;
-    struct key_version *kek;
+    struct key_version *kek = NULL;
     const char *why = "";
     if (transfer_file_decode(text, file_buf, &file) != HSM_OK)
         return request_fail(rq, HSM_E_BAD_PARAMETER,
