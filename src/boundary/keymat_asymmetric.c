@@ -1,4 +1,5 @@
 /* RSA and ECDSA. */
+#include <openssl/params.h>
 #include <openssl/rsa.h>
 #include "boundary/keymat_impl.h"
 #include "codec/jws.h"
@@ -56,10 +57,28 @@ static bool ctx_init(EVP_PKEY_CTX *ctx, uint32_t op)
     }
 }
 
-static bool ctx_set_rsa(EVP_PKEY_CTX *ctx, const struct rsa_alg *a)
+/* From 3.2 on, libcrypto answers wrong PKCS #1 padding with a made-up plaintext. The service
+ * answers with an error, and a caller that gets the wrong key without a word has no use for it: the
+ * answer is the same with every libcrypto. */
+static bool ctx_reject_openly(EVP_PKEY_CTX *ctx)
 {
+    static const char name[] = "implicit-rejection";
+    unsigned off = 0;
+    const OSSL_PARAM off_param[] = {OSSL_PARAM_construct_uint(name, &off),
+                                    OSSL_PARAM_construct_end()};
+    const OSSL_PARAM *known = EVP_PKEY_CTX_settable_params(ctx);
+    if (known == NULL || OSSL_PARAM_locate_const(known, name) == NULL)
+        return true;
+    return EVP_PKEY_CTX_set_params(ctx, off_param) == 1;
+}
+
+static bool ctx_set_rsa(EVP_PKEY_CTX *ctx, uint32_t op, const struct rsa_alg *a)
+{
+    bool opens = op == KEY_OP_DECRYPT || op == KEY_OP_UNWRAP;
     if (EVP_PKEY_CTX_set_rsa_padding(ctx, a->padding) != 1)
         return false;
+    if (opens && a->padding == RSA_PKCS1_PADDING)
+        return ctx_reject_openly(ctx);
     if (a->padding == RSA_PKCS1_OAEP_PADDING) {
         EVP_MD *md = keymat_md((enum keymat_md)a->md);
         return EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 &&
@@ -85,7 +104,7 @@ static hsm_err pkey_ready(struct crypto_run *r, const struct rsa_alg *rsa, struc
     c->op = r->op;
     c->pkey = EVP_PKEY_CTX_new_from_pkey(NULL, r->k->pkey, NULL);
     if (c->pkey == NULL || !ctx_init(c->pkey, r->op) ||
-        (rsa != NULL && !ctx_set_rsa(c->pkey, rsa))) {
+        (rsa != NULL && !ctx_set_rsa(c->pkey, r->op, rsa))) {
         ready_free(c);
         return keymat_failed(HSM_E_INTERNAL);
     }
@@ -112,9 +131,9 @@ static hsm_err rsa_cipher(struct crypto_run *r, const struct rsa_alg *a)
     int done = forward ? EVP_PKEY_encrypt(c->pkey, r->w.p, &n, p, in.n)
                        : EVP_PKEY_decrypt(c->pkey, r->w.p, &n, p, in.n);
     keymat_ready_put(r->k, c);
-    /* The API itself tells a client of RSA1_5 whether the padding was right, as the service's does:
-     * OpenSSL has implicit rejection only since 3.2. All that can be done here is not to tell more:
-     * every failure takes this path and has this text, whatever libcrypto queued. */
+    /* The API itself tells a client of RSA1_5 whether the padding was right, as the service's does.
+     * All that can be done here is not to tell more: every failure takes this path and has this
+     * text, whatever libcrypto queued. */
     hsm_err failed = keymat_failed(forward ? HSM_E_INTERNAL : HSM_E_CRYPTO);
     if (done != 1)
         return failed;

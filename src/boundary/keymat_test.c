@@ -486,14 +486,20 @@ static void rsa_decryption_has_one_error(void **state)
         assert_int_equal(good.err, HSM_OK);
         memcpy(cipher, good.res.value.p, 256);
         in.value = bytes_of(cipher, 256);
-        /* RSA1_5 may by chance (about 2^-16), or with implicit rejection (OpenSSL 3.2), decrypt to
-         * something, but never to what was encrypted. */
+        /* RSA1_5 may by chance (about 2^-16) decrypt to something, but never to what was
+         * encrypted. */
         cipher[100] ^= 1;
         testing_run(keys.rsa[0], KEY_OP_DECRYPT, &in, &bad);
         if (algs[a] == ALG_RSA1_5 && bad.err == HSM_OK)
             assert_false(bytes_eq_str(bad.res.value, "secret"));
         else
             assert_int_equal(bad.err, HSM_E_CRYPTO);
+        memset(cipher, 0, sizeof cipher); /* the block 00 … 01, whatever the key: wrong padding */
+        cipher[255] = 1;
+        testing_run(keys.rsa[0], KEY_OP_DECRYPT, &in, &bad);
+        assert_int_equal(bad.err, HSM_E_CRYPTO);
+        testing_run(keys.rsa[0], KEY_OP_UNWRAP, &in, &bad);
+        assert_int_equal(bad.err, HSM_E_CRYPTO);
         memset(cipher, 0xff, sizeof cipher); /* not below the modulus */
         testing_run(keys.rsa[0], KEY_OP_UNWRAP, &in, &bad);
         assert_int_equal(bad.err, HSM_E_CRYPTO);
