@@ -372,8 +372,7 @@ static void test_rotation_policy(void **state)
         "{\"lifetimeActions\":[{\"action\":{\"type\":1}}]}",
         "{\"lifetimeActions\":[{\"action\":{\"type\":\"RotateRotateRotate\"}}]}",
         "{\"lifetimeActions\":[{\"trigger\":{\"timeAfterCreate\":90}}]}",
-        "{\"lifetimeActions\":[{\"trigger\":{\"timeAfterCreate\":"
-        "\"P000000000000000000000000000000001D\"}}]}",
+        "{\"attributes\":{\"expiryTime\":\"P000000000000000000000000000000001D\"}}",
         "{\"attributes\":[]}",
         "{\"attributes\":{\"expiryTime\":730}}",
     };
