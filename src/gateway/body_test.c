@@ -157,7 +157,7 @@ static void test_key_import(void **state)
                                       "{\"key\":null}",
                                       "{\"key\":\"a\"}",
                                       "{\"key\":[{}]}",
-                                      
+
                                       "{\"key\":{\"d\":\"AA\",\"d\":\"AA\"}}",
                                       "{\"key\":{},\"tags\":[]}",
                                       "{\"key\":{},\"attributes\":{\"enabled\":0}}",

@@ -1,6 +1,7 @@
 """Private key bytes are nowhere but in the boundary: not in the memory or a core of any other process, not in
 any file of the installation. The test build of the boundary tells the bytes of every new key to a file outside."""
 import base64
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import keyhold
 
@@ -121,6 +123,59 @@ def use_oct(p, name, bits):
     assert p.ok("POST", f"/keys/{name}/decrypt", {"alg": f"A{bits}CBCPAD", "value": c, "iv": iv})["value"] == text
 
 
+def number(n):
+    return n.to_bytes((n.bit_length() + 7) // 8, "big")
+
+
+def rsa_jwk():
+    n = rsa.generate_private_key(65537, 2048).private_numbers()
+    secret = {"d": n.d, "p": n.p, "q": n.q, "dp": n.dmp1, "dq": n.dmq1, "qi": n.iqmp}
+    public = {"n": n.public_numbers.n, "e": n.public_numbers.e}
+    return ({"kty": "RSA", **{k: b64u(number(v)) for k, v in {**public, **secret}.items()}},
+            [number(v) for v in secret.values()])
+
+
+def ec_jwk():
+    d = number(ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value)
+    return {"kty": "EC", "crv": "P-256", "d": b64u(d)}, [d]
+
+
+def oct_jwk(size):
+    k = os.urandom(size)
+    return {"kty": "oct", "k": b64u(k)}, [k]
+
+
+def import_keys(p):
+    """Keys that come in, on every way a body can take through the gateway, and keys that are refused, wherever that
+    happens. Returns the secret numbers of those that never became a key."""
+    lost = []
+
+    def made(jwk_and_secrets):
+        lost.extend(jwk_and_secrets[1])
+        return jwk_and_secrets[0]
+
+    p.ok("PUT", "/keys/in-rsa", {"key": rsa_jwk()[0]})
+    p.ok("POST", "/keys/in-rsa/sign", {"alg": "RS256", "value": b64u(os.urandom(32))})
+    p.ok("PUT", "/keys/in-ec", {"key": {**ec_jwk()[0], "x5c": ["A" * 20000]}})  # too long to stay beside its head
+    p.ok("PUT", "/keys/in-oct", {"key": oct_jwk(32)[0]})
+    body = json.dumps({"key": oct_jwk(64)[0]}).encode()
+    pieces = [body[i:i + 30] for i in range(0, len(body), 30)]
+    assert p.call("PUT", "/keys/in-chunks", raw=iter(pieces)).status_code == 200
+    assert p.call("PUT", "/keys/in-oct", {"key": {**made(rsa_jwk()), "qi": "AQ"}}).status_code == 400  # by the numbers
+    assert p.call("PUT", "/keys/in-oct", {"key": {**made(ec_jwk()), "key_ops": ["fly"]}}).status_code == 400
+    assert p.call("PUT", "/keys/in-oct", {"key": [made(oct_jwk(32))]}).status_code == 400  # by the gateway
+    assert p.call("PUT", "/keys/in-oct", raw=json.dumps({"key": made(oct_jwk(32))})[:-1]).status_code == 400
+    assert p.call("PUT", "/keys/in-oct", {"key": {**made(oct_jwk(32)), "key_hsm": "AA"}}).status_code == 501
+    assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token="").status_code == 401
+    assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token="a.b.c").status_code == 401
+    assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token=p.guest_token()).status_code == 403
+    assert p.call("POST", "/keys/in-oct", {"key": made(oct_jwk(32))}).status_code == 405
+    assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, api="1.0").status_code == 400
+    assert p.call("PUT", "/somewhere", {"key": made(oct_jwk(32))}).status_code == 404
+    assert p.call("PUT", "/keys/in-oct", {"key": {**made(oct_jwk(32)), "x5c": ["A" * 70000]}}).status_code == 413
+    return lost
+
+
 @pytest.fixture(scope="module")
 def secrets(own, work):
     """Every secret field of every key that was made and used, also over a restart and a new version."""
@@ -131,8 +186,10 @@ def secrets(own, work):
         use_ec(own, crv, crv, alg, size)
     for bits in (128, 192, 256):
         use_oct(own, f"o{bits}", bits)
+    import_keys(own)
     own.down()
     own.up()
+    lost = import_keys(own)  # once more: what is looked at is the process that saw them
     for name, alg, size in (("r2048", "RS256", 32), ("P-256", "ES256", 32)):
         own.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(os.urandom(size))})
     use_rsa(own, "r2048", 2048)
@@ -145,10 +202,11 @@ def secrets(own, work):
     parts = [bytes.fromhex(line) for line in (work / "keylog").read_text().split()]
     kinds = [part[3] for part in parts]
     # Keys that are only prepared count as well.
-    assert len(parts) > 11 and kinds.count(RSA) > 4 and len(kinds) - kinds.count(RSA) == 7, kinds
+    assert kinds.count(RSA) > 4 + 2 and len(kinds) - kinds.count(RSA) == 4 + 3 + 2 * 3, kinds
     found = [s for part in parts for s in fields_of(part).values()]
-    assert len(found) == 6 * kinds.count(RSA) + 4 + 3
-    return found
+    assert len(found) == 6 * kinds.count(RSA) + 4 + 3 + 2 * 3
+    assert len(lost) == 6 + 1 + 10
+    return found + lost
 
 
 @pytest.fixture(scope="module")
