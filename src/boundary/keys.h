@@ -51,6 +51,8 @@ struct new_version {
     uint8_t attr_set, attr_flags;
     uint64_t nbf, exp;
     struct bytes tags;
+    struct bytes policy; /* canonical; empty unless it is exportable */
+    bool policy_immutable;
 };
 /* Room for one more version of that key, which may be new. *ret: the key, or NULL. */
 HSM_MUST_USE hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret);
@@ -58,9 +60,18 @@ HSM_MUST_USE hsm_err keys_check_new(struct request *rq, struct bytes name, const
  */
 HSM_MUST_USE hsm_err keys_put_new(struct request *rq, const struct key *k,
                                   const struct new_version *v, const struct made_key *made);
-/* Exportable keys and no others have a release policy. */
-HSM_MUST_USE hsm_err keys_check_export(struct request *rq, uint8_t attr_set, uint8_t attr_flags,
-                                       struct bytes policy);
+/* Canonical text of a release policy. */
+struct policy_text {
+    uint8_t *p;
+    size_t n;
+};
+void policy_text_done(struct policy_text *t);
+/* Of a new version: exportable keys and no others have one. */
+HSM_MUST_USE hsm_err keys_take_policy(struct request *rq, bool exportable, struct bytes given,
+                                      struct policy_text *ret);
+/* Change f as an update asks for; f->policy may then point into *ret. */
+HSM_MUST_USE hsm_err keys_change_policy(struct request *rq, const struct wire_key_update *m,
+                                        struct version_fields *f, struct policy_text *ret);
 /* Room for one more version of k. */
 HSM_MUST_USE hsm_err keys_check_room(struct request *rq, const struct key *k);
 /* Ask for a key by that specification: it is made without the state lock, then the handler runs

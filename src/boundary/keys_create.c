@@ -15,7 +15,6 @@ static hsm_err check_request(struct request *rq, const struct wire_key_create *m
     err = key_ops_valid(ops, spec->kty, &why);
     if (err != HSM_OK)
         return request_fail(rq, err, "%s", why);
-    TRY(keys_check_export(rq, m->attr_set, m->attr_flags, m->release_policy));
     TRY(keys_check_tags(rq, m->tags));
     *ret_ops = ops;
     return HSM_OK;
@@ -28,12 +27,15 @@ hsm_err keys_handle_create(struct request *rq)
     struct keymat_spec spec;
     const struct key *k;
     uint32_t ops = 0;
+    DEFER(policy_text_done) struct policy_text policy = {0};
     TRY(wire_key_create_decode(rq->body, &m));
     /* The right is evaluated at /keys, so nobody has looked at the name yet; with another one the
      * committed record could never be applied, at no start. */
     if (!key_name_valid(m.name))
         return HSM_E_INVALID_KEY_ID;
     TRY(check_request(rq, &m, &spec, &ops));
+    TRY(keys_take_policy(rq, (m.attr_flags & m.attr_set & ATTR_EXPORTABLE) != 0, m.release_policy,
+                         &policy));
     TRY(keys_check_new(rq, m.name, &k));
     if (j->make == NULL || j->make->secret_private.p == NULL)
         return keys_ask_for(rq, &spec);
@@ -45,6 +47,8 @@ hsm_err keys_handle_create(struct request *rq)
         .nbf = m.nbf,
         .exp = m.exp,
         .tags = m.tags,
+        .policy = bytes_of(policy.p, policy.n),
+        .policy_immutable = m.policy_immutable == POLICY_IMMUTABLE_ON,
     };
     return keys_put_new(rq, k, &v, j->make);
 }

@@ -112,10 +112,12 @@ hsm_err keys_handle_import(struct request *rq)
     struct job *j = job_of(rq);
     struct wire_key_import m;
     const struct key *k;
+    DEFER(policy_text_done) struct policy_text policy = {0};
     TRY(wire_key_import_decode(rq->body, &m));
     if (!key_name_valid(m.name)) /* as in keys_handle_create */
         return HSM_E_INVALID_KEY_ID;
-    TRY(keys_check_export(rq, m.attr_set, m.attr_flags, m.release_policy));
+    TRY(keys_take_policy(rq, (m.attr_flags & m.attr_set & ATTR_EXPORTABLE) != 0, m.release_policy,
+                         &policy));
     TRY(keys_check_tags(rq, m.tags));
     TRY(keys_check_new(rq, m.name, &k));
     if (j->make == NULL || j->make->secret_private.p == NULL)
@@ -129,6 +131,8 @@ hsm_err keys_handle_import(struct request *rq)
         .nbf = m.nbf,
         .exp = m.exp,
         .tags = m.tags,
+        .policy = bytes_of(policy.p, policy.n),
+        .policy_immutable = m.policy_immutable == POLICY_IMMUTABLE_ON,
     };
     return keys_put_new(rq, k, &v, j->make);
 }

@@ -12,10 +12,7 @@ static hsm_err update_export(struct request *rq, const struct wire_key_update *m
     if ((m->attr_set & ATTR_EXPORTABLE) != 0 && has != wanted)
         return request_fail(rq, HSM_E_BAD_PARAMETER,
                             "The exportable attribute of a key cannot be changed.");
-    if (m->release_policy.n > 0 && !has)
-        return request_fail(rq, HSM_E_BAD_PARAMETER,
-                            "Non-exportable keys must not have release policy");
-    return m->release_policy.n > 0 ? HSM_E_NOT_IMPLEMENTED : HSM_OK;
+    return HSM_OK;
 }
 
 static hsm_err update_fields(struct request *rq, const struct wire_key_update *m,
@@ -52,11 +49,13 @@ hsm_err keys_handle_update(struct request *rq)
     struct key *k;
     struct key_version *v;
     struct version_fields f;
+    DEFER(policy_text_done) struct policy_text policy = {0};
     TRY(wire_key_update_decode(rq->body, &m));
     TRY(keys_find(rq, m.name, false, &k));
     TRY(keys_find_version(rq, k, m.name, m.version, &v));
     key_version_fields(v, &f);
     TRY(update_fields(rq, &m, &f));
+    TRY(keys_change_policy(rq, &m, &f, &policy));
     TRY(keys_put_version(rq, &v->id, &f, key_version_private(v)));
     keys_put_result(rq, k, &v->id, &f, false, rq->out);
     return HSM_OK;

@@ -7,18 +7,6 @@
     "Key %.*s is currently in a deleted but recoverable state, and its name cannot be reused; in " \
     "this state, the key can only be recovered or purged."
 
-hsm_err keys_check_export(struct request *rq, uint8_t attr_set, uint8_t attr_flags,
-                          struct bytes policy)
-{
-    bool exportable = (attr_flags & attr_set & ATTR_EXPORTABLE) != 0;
-    if (exportable && policy.n == 0)
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "Exportable keys must have release policy");
-    if (!exportable && policy.n > 0)
-        return request_fail(rq, HSM_E_BAD_PARAMETER,
-                            "Non-exportable keys must not have release policy");
-    return exportable ? HSM_E_NOT_IMPLEMENTED : HSM_OK;
-}
-
 hsm_err keys_check_room(struct request *rq, const struct key *k)
 {
     if (k->version_n >= KEY_VERSIONS_MAX)
@@ -59,6 +47,8 @@ static void fields_of(const struct request *rq, const struct new_version *v,
                       const struct made_key *made, uint32_t seq, struct version_fields *ret)
 {
     uint8_t flags = (v->attr_set & ATTR_ENABLED) != 0 ? v->attr_flags & ATTR_ENABLED : ATTR_ENABLED;
+    if (v->policy.n > 0)
+        flags |= ATTR_EXPORTABLE;
     *ret = (struct version_fields){
         .key = v->name,
         .seq = seq,
@@ -77,6 +67,8 @@ static void fields_of(const struct request *rq, const struct new_version *v,
         .x = bytes_of(made->pub.x, made->pub.x_len),
         .y = bytes_of(made->pub.y, made->pub.y_len),
         .tags = v->tags,
+        .policy = v->policy,
+        .policy_immutable = v->policy_immutable,
     };
 }
 

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include "codec/base64url.h"
 #include "gateway/body.h"
 #include "model/alg.h"
 #include "model/key.h"
@@ -126,20 +127,49 @@ static hsm_err read_tags(struct body_ctx *c, struct bytes *ret_list, bool *ret_t
     return HSM_OK;
 }
 
-static hsm_err read_policy(struct body_ctx *c, struct bytes *ret, uint8_t *ret_immutable)
+/* Base64 of either alphabet, with or without padding: clients send all of them. */
+static hsm_err read_policy_data(struct body_ctx *c, uint32_t obj, struct bytes *ret)
+{
+    uint32_t v = json_get_nn(&c->doc, obj, "data");
+    struct bytes text;
+    size_t n;
+    *ret = bytes_of(NULL, 0);
+    if (v == JSON_NONE)
+        return HSM_OK;
+    if (json_type_of(&c->doc, v) != JSON_STRING)
+        return body_bad(c, "Property 'data' must be a base64url string.");
+    TRY(body_text(c, obj, "data", POLICY_BYTES_MAX / 3 * 4 + 8, &text));
+    uint8_t *url = scratch_take(c->scratch, text.n + 1);
+    uint8_t *p = scratch_take(c->scratch, b64_decoded_max(text.n));
+    if (url == NULL || p == NULL)
+        return HSM_E_RANGE;
+    for (size_t i = 0; i < text.n; i++)
+        url[i] = text.p[i] == '+' ? '-' : text.p[i] == '/' ? '_' : text.p[i];
+    if (b64u_decode(p, bytes_of(url, text.n), &n) != HSM_OK)
+        return body_bad(c, "Property 'data' is not valid base64url.");
+    if (n > POLICY_BYTES_MAX)
+        return body_bad(c, "Property 'data' is longer than %d bytes.", POLICY_BYTES_MAX);
+    *ret = bytes_of(p, n);
+    return HSM_OK;
+}
+
+/* needs_data: it is not an update, which may only make the present one immutable. */
+static hsm_err read_policy(struct body_ctx *c, bool needs_data, struct bytes *ret,
+                           uint8_t *ret_immutable)
 {
     uint32_t obj;
     bool there, on;
     TRY(body_container(c, 0, "release_policy", JSON_OBJECT, &obj));
     *ret = bytes_of(NULL, 0);
-    *ret_immutable = 0;
+    *ret_immutable = POLICY_IMMUTABLE_NONE;
     if (obj == JSON_NONE)
         return HSM_OK;
-    TRY(body_b64u(c, obj, "data", POLICY_BYTES_MAX, ret));
-    if (ret->n == 0)
-        return body_bad(c, "Property 'release_policy' needs 'data'.");
+    TRY(read_policy_data(c, obj, ret));
     TRY(body_bool(c, obj, "immutable", &there, &on));
-    *ret_immutable = on;
+    if (ret->n == 0 && (needs_data || !there))
+        return body_bad(c, "Property 'release_policy' needs 'data'.");
+    if (there)
+        *ret_immutable = on ? POLICY_IMMUTABLE_ON : POLICY_IMMUTABLE_OFF;
     return HSM_OK;
 }
 
@@ -184,7 +214,7 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
     m.nbf = a.nbf;
     m.exp = a.exp;
     TRY(read_tags(c, &m.tags, &there));
-    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    TRY(read_policy(c, true, &m.release_policy, &m.policy_immutable));
     wire_key_create_put(out, &m);
     return HSM_OK;
 }
@@ -208,7 +238,7 @@ hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *ou
     m.nbf = a.nbf;
     m.exp = a.exp;
     TRY(read_tags(c, &m.tags, &there));
-    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    TRY(read_policy(c, true, &m.release_policy, &m.policy_immutable));
     wire_key_import_put(out, &m);
     return HSM_OK;
 }
@@ -228,7 +258,7 @@ hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *ou
     m.exp = a.exp;
     TRY(read_tags(c, &m.tags, &there));
     m.has_tags = there;
-    TRY(read_policy(c, &m.release_policy, &m.policy_immutable));
+    TRY(read_policy(c, false, &m.release_policy, &m.policy_immutable));
     wire_key_update_put(out, &m);
     return HSM_OK;
 }

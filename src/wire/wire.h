@@ -33,6 +33,12 @@ enum wire_attr {
     ATTR_NBF = 4, /* attr_set only */
     ATTR_EXP = 8, /* attr_set only */
 };
+/* Whether a request says that the release policy is immutable; records have 0 or 1. */
+enum wire_policy_immutable {
+    POLICY_IMMUTABLE_NONE, /* nothing */
+    POLICY_IMMUTABLE_ON,
+    POLICY_IMMUTABLE_OFF
+};
 enum {
     CRYPTO_HAS_IV = 1,
     CRYPTO_HAS_AAD = 2,

@@ -5,7 +5,7 @@ import itertools
 import json
 
 import pytest
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 import keyhold
@@ -226,6 +226,52 @@ def test_create_all_kinds(az):
     assert made["attributes"]["recoveryLevel"] == "Recoverable+Purgeable"
     listed = {k["name"] for k in key(az, "list")}
     assert {"rsa", "rsa3", "ec-P-256", "aes-256", "limited"} <= listed
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_import(az, tmp_path, encrypted):
+    """RSA from a PEM file and EC from a string; the client takes the numbers out of it."""
+    private = rsa.generate_private_key(65537, 2048)
+    kind = serialization.BestAvailableEncryption(b"pass") if encrypted else serialization.NoEncryption()
+    file = tmp_path / "rsa.pem"
+    file.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kind))
+    made = key(az, "import", "--name", "in-rsa", "--pem-file", file, *(["--pem-password", "pass"] if encrypted else []))
+    assert made["key"]["kty"] == "RSA-HSM"
+    assert int.from_bytes(base64.b64decode(made["key"]["n"]), "big") == private.public_key().public_numbers().n
+    digest = hashlib.sha256(b"message").digest()
+    signed = key(az, "sign", "--name", "in-rsa", "--algorithm", "RS256", "--digest", base64.b64encode(digest).decode())
+    private.public_key().verify(base64.b64decode(signed["signature"]), digest, padding.PKCS1v15(),
+                                utils.Prehashed(hashes.SHA256()))
+
+
+def test_import_ec_with_options(az):
+    private = ec.generate_private_key(ec.SECP384R1())
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+                                serialization.NoEncryption()).decode()
+    made = key(az, "import", "--name", "in-ec", "--pem-string", pem, "--ops", "sign", "--tags", "a=b", "--disabled", "true")
+    assert made["key"]["crv"] == "P-384" and made["key"]["keyOps"] == ["sign"] and made["tags"] == {"a": "b"}
+    assert int.from_bytes(base64.b64decode(made["key"]["x"]), "big") == private.public_key().public_numbers().x
+    assert made["attributes"]["enabled"] is False
+
+
+def test_exportable_with_a_policy(az, tmp_path):
+    policy = {"version": "1.0.0", "anyOf": [{"authority": "https://attest.example", "allOf": [
+        {"claim": "x-ms-isolation-tee.x-ms-attestation-type", "equals": "sevsnpvm"}]}]}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(policy))
+    made = key(az, "create", "--name", "exported", "--kty", "EC-HSM", "--exportable", "true", "--policy", file)
+    assert made["attributes"]["exportable"] is True
+    assert json.loads(made["releasePolicy"]["encodedPolicy"]) == policy
+    assert made["releasePolicy"]["immutable"] is False
+    policy["anyOf"][0]["authority"] = "https://other.example"
+    changed = key(az, "set-attributes", "--name", "exported", "--policy", json.dumps(policy), "--immutable", "true")
+    assert json.loads(changed["releasePolicy"]["encodedPolicy"]) == policy
+    status, text = az.fails("keyvault", "key", "set-attributes", "--hsm-name", HSM, "--name", "exported", "--policy",
+                            json.dumps({**policy, "version": "0.2"}))
+    assert status == 1 and "AKV.SKR.1020" in text
+    status, text = az.fails("keyvault", "key", "create", "--hsm-name", HSM, "--name", "nope", "--kty", "EC-HSM",
+                            "--exportable", "true")
+    assert status == 1 and "Exportable keys must have release policy" in text
 
 
 def test_names_arrive_in_lower_case(az, fresh):

@@ -217,7 +217,6 @@ def test_create_refused(pool, name, body, text):
 
 
 @pytest.mark.parametrize("body", [
-    {"kty": "RSA", "attributes": {"exportable": True}, "release_policy": {"data": NO_POLICY}},
     {"kty": "AKP-HSM", "alg": "ML-DSA-65"},
     {"kty": "oct", "attributes": {"external_key": {"id": "x"}}},
 ])

@@ -12,7 +12,7 @@ from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from azure.keyvault.administration import (KeyVaultAccessControlClient, KeyVaultDataAction,
                                            KeyVaultPermission, KeyVaultRoleScope,
                                            KeyVaultSettingsClient, KeyVaultSettingType)
-from azure.keyvault.keys import (KeyClient, KeyOperation, KeyRotationLifetimeAction,
+from azure.keyvault.keys import (JsonWebKey, KeyClient, KeyOperation, KeyReleasePolicy, KeyRotationLifetimeAction,
                                  KeyRotationPolicy, KeyRotationPolicyAction)
 from azure.keyvault.keys.crypto import (CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm,
                                         SignatureAlgorithm)
@@ -108,6 +108,47 @@ def test_attributes(keys, pool):
     shown = keys.get_key("sdk-attributes")
     assert shown.properties.not_before == start and shown.key.n == made.key.n
     assert shown.properties.updated_on >= shown.properties.created_on
+
+
+def test_import(keys, credential):
+    private = rsa.generate_private_key(65537, 2048)
+    n = private.private_numbers()
+    numbers = {"n": n.public_numbers.n, "e": n.public_numbers.e, "d": n.d, "p": n.p, "q": n.q, "dp": n.dmp1,
+               "dq": n.dmq1, "qi": n.iqmp}
+    material = JsonWebKey(kty="RSA-HSM", key_ops=["sign", "verify"],
+                          **{k: v.to_bytes((v.bit_length() + 7) // 8, "big") for k, v in numbers.items()})
+    made = keys.import_key("sdk-import", material, hardware_protected=True, tags={"a": "b"})
+    assert made.key_type == "RSA-HSM" and made.key.n == material.n and made.key.d is None
+    assert made.key_operations == ["sign", "verify"] and made.properties.tags == {"a": "b"}
+    digest = hashlib.sha256(b"message").digest()
+    signed = crypto(made, credential).sign(SignatureAlgorithm.ps256, digest).signature
+    private.public_key().verify(signed, digest, padding.PSS(padding.MGF1(hashes.SHA256()), 32),
+                                utils.Prehashed(hashes.SHA256()))
+    again = keys.import_key("sdk-import", JsonWebKey(kty="oct-HSM", k=bytes(range(32))))
+    assert again.key_type == "oct-HSM" and again.key.k is None
+    assert [v.version for v in keys.list_properties_of_key_versions("sdk-import")] == [
+        made.properties.version, again.properties.version]
+    with pytest.raises(HttpResponseError, match="k property of oct key is too large, maximum size is 64"):
+        keys.import_key("sdk-import", JsonWebKey(kty="oct-HSM", k=bytes(65)))
+
+
+def test_release_policy(keys):
+    def policy(claim):
+        return json.dumps({"anyOf": [{"anyOf": [{"claim": claim, "equals": "true"}], "authority": "https://a.example/"}],
+                           "version": "1.0.0"}).encode()
+    made = keys.create_rsa_key("sdk-export", hardware_protected=True, exportable=True,
+                               release_policy=KeyReleasePolicy(policy("sdk-test")))
+    assert made.properties.exportable is True
+    shown = keys.get_key("sdk-export").properties.release_policy
+    assert json.loads(shown.encoded_policy) == json.loads(policy("sdk-test")) and shown.immutable is False
+    changed = keys.update_key_properties("sdk-export", release_policy=KeyReleasePolicy(policy("other"), immutable=True))
+    assert json.loads(changed.properties.release_policy.encoded_policy) == json.loads(policy("other"))
+    with pytest.raises(HttpResponseError, match="AKV.SKR.1020: Immutable Key Release Policy cannot be modified."):
+        keys.update_key_properties("sdk-export", release_policy=KeyReleasePolicy(policy("sdk-test")))
+    with pytest.raises(HttpResponseError, match="Exportable keys must have release policy"):
+        keys.create_ec_key("sdk-export", exportable=True)
+    with pytest.raises(HttpResponseError, match="Non-exportable keys must not have release policy"):
+        keys.create_ec_key("sdk-export", release_policy=KeyReleasePolicy(policy("sdk-test")))
 
 
 def test_lists_of_more_than_a_page(keys, pool):
