@@ -165,7 +165,7 @@ def import_keys(p):
     assert p.call("PUT", "/keys/in-oct", {"key": {**made(ec_jwk()), "key_ops": ["fly"]}}).status_code == 400
     assert p.call("PUT", "/keys/in-oct", {"key": [made(oct_jwk(32))]}).status_code == 400  # by the gateway
     assert p.call("PUT", "/keys/in-oct", raw=json.dumps({"key": made(oct_jwk(32))})[:-1]).status_code == 400
-    assert p.call("PUT", "/keys/in-oct", {"key": {**made(oct_jwk(32)), "key_hsm": "AA"}}).status_code == 501
+    assert p.call("PUT", "/keys/in-oct", {"key": {**made(oct_jwk(32)), "key_hsm": "AA"}}).status_code == 400
     assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token="").status_code == 401
     assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token="a.b.c").status_code == 401
     assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, token=p.guest_token()).status_code == 403
