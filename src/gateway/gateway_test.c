@@ -39,8 +39,10 @@ struct fake {
     int ready;     /* read end */
     int echo;      /* listening socket of the relay's target */
     uint16_t port; /* of the gateway */
+    int metrics;   /* listening socket of monitoring, inherited */
+    uint16_t metrics_port;
     _Atomic bool stop;
-    _Atomic bool break_lane;
+    _Atomic bool break_lane, is_silent;
     _Atomic unsigned loaded, applied, requests, quiesced, resumed_seq;
     char relayed[64];
     _Atomic unsigned relayed_n;
@@ -105,12 +107,16 @@ static void on_resume(struct fake *f, struct bytes payload)
 
 static void on_status(struct fake *f, uint64_t id)
 {
+    if (f->is_silent)
+        return;
     uint8_t hash[32] = {0};
     struct wire_status m = {
         .pool_state = f->applied + f->loaded > 0 ? POOL_ACTIVE : POOL_NEW,
         .applied = 1u << 20,
         .audit_seq = f->audit_seq,
         .audit_hash = bytes_of(hash, 32),
+        .issuers = 1,
+        .issuers_known = 1,
     };
     struct wr w = wr_of(f->out, sizeof f->out);
     wire_status_put(&w, &m);
@@ -257,7 +263,7 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
 {
     static struct gateway_options o;
     char store[128], audit[128], cert[128], key[128], listen_at[64], echo[64], face[128], ready[16];
-    char state[128];
+    char state[128], metrics[16];
     static char rings[512], text[256];
     int pipe_fd[2];
     assert_int_equal(pipe(pipe_fd), 0);
@@ -279,6 +285,7 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
     (void)snprintf(face, sizeof face, "suffix=managedhsm.localhost,port=%u,authority=https://l",
                    f->port);
     (void)snprintf(ready, sizeof ready, "%d", pipe_fd[1]);
+    (void)snprintf(metrics, sizeof metrics, "%d", f->metrics);
     if (ring_fds_format(&f->fds, rings, sizeof rings) != HSM_OK)
         _exit(99);
     const char *argv[] = {"keyhold-gateway",
@@ -304,6 +311,8 @@ static void gateway_child(struct fake *f, uint16_t echo_port)
                           f->status_path,
                           "--pool-state",
                           state,
+                          "--metrics-fd",
+                          metrics,
                           "--ready-fd",
                           ready};
     int argc = sizeof argv / sizeof argv[0];
@@ -319,6 +328,7 @@ static void start(struct fake *f)
     assert_int_equal(ring_attach(&f->fds, RING_BOUNDARY, &f->rings), HSM_OK);
     f->echo = listen_any(&echo_port);
     close(listen_any(&f->port));
+    f->metrics = listen_any(&f->metrics_port);
     f->stop = false;
     f->loaded = 0;
     f->applied = 0;
@@ -348,6 +358,7 @@ static int finish(struct fake *f)
     pthread_join(f->thread, NULL);
     close(f->ready);
     close(f->echo);
+    close(f->metrics);
     ring_detach(&f->rings);
     ring_fds_close(&f->fds);
     assert_true(WIFEXITED(status));
@@ -404,6 +415,31 @@ static const char *https(struct fake *f, const char *line, const char *token)
     }
     SSL_free(ssl);
     SSL_CTX_free(ctx);
+    close(fd);
+    return answer;
+}
+
+static int monitor_connect(const struct fake *f)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(f->metrics_port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+/* Everything that comes back until the listener closes. */
+static const char *monitor(const struct fake *f, const char *request)
+{
+    static char answer[65536];
+    size_t n = 0;
+    ssize_t k;
+    int fd = monitor_connect(f);
+    assert_int_equal(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+    while (n < sizeof answer - 1 && (k = read(fd, answer + n, sizeof answer - 1 - n)) > 0)
+        n += (size_t)k;
+    answer[n] = '\0';
     close(fd);
     return answer;
 }
@@ -483,6 +519,40 @@ static void test_life(void **state)
     assert_int_equal(finish(f), 0);
 }
 
+#define PAGE(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
+
+/* Good and bad requests, more clients than it holds, a boundary that does not answer. */
+static void test_monitoring(void **state)
+{
+    struct fake *f = *state;
+    int crowd[40];
+    start(f);
+    BEGINS(https(f, "GET /keys/k?api-version=7.4", "Authorization: Bearer t"), "HTTP/1.1 404 ");
+    assert_non_null(strstr(monitor(f, PAGE("/metrics")),
+                           "\nkeyhold_requests_total{operation=\"KeyGet\",status=\"4xx\"} 1\n"));
+    for (unsigned i = 0; i < 40; i++) {
+        static const char *const said[] = {"", "GET", PAGE("/metrics"), "\n\n\n"};
+        crowd[i] = monitor_connect(f);
+        (void)!send(crowd[i], said[i % 4], strlen(said[i % 4]), MSG_NOSIGNAL);
+    }
+    BEGINS(monitor(f, PAGE("/readyz")), "HTTP/1.1 200 ");
+    BEGINS(monitor(f, PAGE("/healthz?x")), "HTTP/1.1 200 ");
+    BEGINS(monitor(f, PAGE("/")), "HTTP/1.1 404 ");
+    BEGINS(monitor(f, "PUT /metrics HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 405 ");
+    BEGINS(monitor(f, "GET /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 400 ");
+    f->is_silent = true;
+    const char *text = monitor(f, PAGE("/readyz"));
+    BEGINS(text, "HTTP/1.1 503 ");
+    assert_non_null(strstr(text, "\r\n\r\nnot ready: the boundary does not answer\n"));
+    f->is_silent = false;
+    BEGINS(monitor(f, PAGE("/readyz")), "HTTP/1.1 200 ");
+    assert_non_null(strstr(status_line(f), "\"metricsPort\":"));
+    assert_int_equal(kill(f->gateway, SIGTERM), 0); /* with clients that still hang on */
+    assert_int_equal(finish(f), 0);
+    for (unsigned i = 0; i < 40; i++)
+        close(crowd[i]);
+}
+
 /* A boundary that talks nonsense ends the process, not the client's patience. */
 static void test_damaged_lane(void **state)
 {
@@ -498,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_monitoring, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_lane, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
