@@ -22,6 +22,7 @@ def number(s):
 
 
 def wait_prepared(p, want):
+    p.hurry()
     end = time.monotonic() + 100
     while p.status()["preparedKeys"] != want and time.monotonic() < end:
         time.sleep(0.2)
