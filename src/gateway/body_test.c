@@ -484,11 +484,16 @@ static void test_bodiless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_create), cmocka_unit_test(test_key_create_refusals),
-        cmocka_unit_test(test_key_import), cmocka_unit_test(test_key_update),
-        cmocka_unit_test(test_crypto),     cmocka_unit_test(test_crypto_limits),
-        cmocka_unit_test(test_roles),      cmocka_unit_test(test_sd),
-        cmocka_unit_test(test_rng),        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_key_create),
+        cmocka_unit_test(test_key_create_refusals),
+        cmocka_unit_test(test_key_import),
+        cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_crypto),
+        cmocka_unit_test(test_crypto_limits),
+        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_sd),
+        cmocka_unit_test(test_rng),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_rotation_policy),
         cmocka_unit_test(test_bodiless),
     };

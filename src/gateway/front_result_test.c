@@ -451,7 +451,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_key_bundles),     T(test_oct_and_deleted),  T(test_lists),
         T(test_crypto),          T(test_import_is_secret), T(test_roles),
-        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings), T(test_rotation),
+        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings),
+        T(test_rotation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
