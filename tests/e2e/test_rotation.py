@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import keyhold
 from test_clock import eventually
 from test_keys import unb64u
+from test_release_policy import given, policy as release_policy
 
 NONE = {"attributes": {}, "lifetimeActions": []}
 DAY = 86400
@@ -195,6 +196,20 @@ def test_rotate_an_imported_key(pool, name):
     new = pool.ok("POST", f"/keys/{name}/rotate")
     assert new["key"]["e"] == old["key"]["e"] and new["key"]["n"] != old["key"]["n"]
     assert new["key"]["key_ops"] == old["key"]["key_ops"]
+
+
+@pytest.mark.parametrize("immutable", [False, True])
+def test_release_policies_are_inherited(pool, name, immutable):
+    old = create(pool, name, kty="EC-HSM", attributes={"exportable": True},
+                 release_policy=given(release_policy(), immutable=immutable))
+    put(pool, name, rotate(after="P90D"))
+    new = pool.ok("POST", f"/keys/{name}/rotate")
+    assert new["key"]["kid"] != old["key"]["kid"] and new["attributes"]["exportable"] is True
+    assert new["release_policy"] == old["release_policy"] and new["release_policy"]["immutable"] is immutable
+    other = given(release_policy(authority="https://other.example"))
+    r = pool.call("PATCH", f"/keys/{name}", {"release_policy": other})
+    assert r.status_code == (400 if immutable else 200)
+    assert not immutable or pool.error(r)[1].startswith("AKV.SKR.1020")
 
 
 def test_a_disabled_key_stays_disabled(pool, name):
