@@ -96,44 +96,60 @@ void audit_set_pool(struct audit *a, const struct pool_info *pool)
 
 /* ---- one request ---- */
 
+/* Names and values of our own are written as they stand; what came from outside is escaped. */
+#define PUT(w, literal) wr_bytes(w, literal, sizeof(literal) - 1)
+
 static void put_request_uri(struct json_wr *j, const struct wire_caller *c)
 {
-    json_name(j, "requestUri");
-    json_str_open(j);
+    PUT(j->w, ",\"requestUri\":\"");
     if (c->host.n > 0)
-        json_str_add_s(j, "https://");
+        PUT(j->w, "https://");
     json_str_add(j, c->host);
     json_str_add(j, c->uri);
-    json_str_close(j);
+    PUT(j->w, "\"");
 }
 
 static void put_result(struct json_wr *j, const struct audit_event *e)
 {
-    bool ok = e->err == HSM_OK;
-    put_member(j, "resultType", ok ? "Success" : "Failure");
-    put_member(j, "resultSignature", ok ? "OK" : hsm_err_code(e->err));
-    if (!ok) {
+    if (e->err == HSM_OK) {
+        PUT(j->w, ",\"resultType\":\"Success\",\"resultSignature\":\"OK\",\"httpStatusCode\":");
+    } else {
         const char *detail = e->rq->detail;
-        put_member(j, "resultDescription", detail[0] != '\0' ? detail : hsm_err_text(e->err));
+        PUT(j->w, ",\"resultType\":\"Failure\",\"resultSignature\":\"");
+        wr_str(j->w, hsm_err_code(e->err));
+        PUT(j->w, "\",\"resultDescription\":");
+        j->need_comma = false;
+        json_put_str(j, detail[0] != '\0' ? detail : hsm_err_text(e->err));
+        PUT(j->w, ",\"httpStatusCode\":");
     }
-    json_name(j, "httpStatusCode");
+    j->need_comma = false;
     json_put_int(j, (int64_t)e->status);
-    json_name(j, "durationMs");
+    PUT(j->w, ",\"durationMs\":");
+    j->need_comma = false;
     json_put_int(j, (int64_t)e->duration_ms);
+}
+
+static void put_from(struct json_wr *j, struct bytes utf8)
+{
+    j->need_comma = false;
+    json_put_bytes(j, utf8);
 }
 
 static void put_caller(struct json_wr *j, const struct request *rq)
 {
     const struct wire_caller *c = &rq->caller;
+    bool known = rq->who != NULL && rq->who->audit_string != NULL;
     char activity[UUID_TEXT_LEN + 1];
     uuid_format(&c->activity, activity);
-    json_name(j, "callerIpAddress");
-    json_put_bytes(j, c->client_ip);
-    put_member(j, "identity",
-               rq->who != NULL && rq->who->audit_json != NULL ? rq->who->audit_json : "{}");
-    json_name(j, "clientInfo");
-    json_put_bytes(j, c->user_agent);
-    put_member(j, "correlationId", activity);
+    PUT(j->w, ",\"callerIpAddress\":");
+    put_from(j, c->client_ip);
+    PUT(j->w, ",\"identity\":");
+    wr_str(j->w, known ? rq->who->audit_string : "\"{}\"");
+    PUT(j->w, ",\"clientInfo\":");
+    put_from(j, c->user_agent);
+    PUT(j->w, ",\"correlationId\":\"");
+    wr_bytes(j->w, activity, UUID_TEXT_LEN);
+    PUT(j->w, "\"");
     put_request_uri(j, c);
 }
 
@@ -142,23 +158,23 @@ struct bytes audit_render(const struct audit *a, const struct audit_event *e, ui
 {
     struct wr w = wr_of(buf, cap < AUDIT_LINE_MAX ? cap : AUDIT_LINE_MAX);
     struct json_wr j = json_wr_of(&w);
-    char now[32];
+    char now[CLOCK_TEXT_LEN + 1];
     clock_format_ms(clock_now_ms(), now, sizeof now);
-    json_obj_open(&j);
-    put_member(&j, "time", now);
-    put_member(&j, "operationName", e->operation);
-    json_name(&j, "operationVersion");
-    json_put_bytes(&j, e->rq->caller.api_version);
+    PUT(&w, "{\"time\":\"");
+    wr_bytes(&w, now, CLOCK_TEXT_LEN);
+    PUT(&w, "\",\"operationName\":\"");
+    wr_str(&w, e->operation);
+    PUT(&w, "\",\"operationVersion\":");
+    put_from(&j, e->rq->caller.api_version);
     wr_bytes(&w, a->constant, a->constant_n);
     put_result(&j, e);
     put_caller(&j, e->rq);
-    json_name(&j, "properties");
-    json_obj_open(&j);
+    PUT(&w, ",\"properties\":{");
     wr_bytes(&w, a->properties, a->properties_n);
     j.need_comma = true;
     if (e->rq->audit_note[0] != '\0')
         put_member(&j, "detail", e->rq->audit_note);
-    json_obj_close(&j);
+    PUT(&w, "}");
     /* All parts are bounded far below the line's maximum (uri 2048, agent 512, texts 1024, escaped
      * six-fold at worst for control characters): an overflow would be a programming error. */
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
@@ -186,21 +202,20 @@ static void append_locked(struct audit *a, struct bytes text)
     char hex[2 * 32 + 1];
     chain_hash(a, text, seq, hash);
     struct wr w = wr_of(a->line, sizeof a->line);
-    struct json_wr j = {.w = &w, .need_comma = true};
+    struct json_wr j = json_wr_of(&w);
     if (text.p == a->line)
         w.n = text.n; /* a checkpoint is rendered in place */
     else
         wr_bytes(&w, text.p, text.n);
-    json_name(&j, "chain");
-    json_obj_open(&j);
-    json_name(&j, "seq");
+    PUT(&w, ",\"chain\":{\"seq\":");
     json_put_int(&j, (int64_t)seq);
+    PUT(&w, ",\"prev\":\"");
     hex_encode(hex, a->at.hash, sizeof a->at.hash);
-    put_member(&j, "prev", hex);
+    wr_bytes(&w, hex, 2 * sizeof a->at.hash);
+    PUT(&w, "\",\"hash\":\"");
     hex_encode(hex, hash, sizeof hash);
-    put_member(&j, "hash", hex);
-    json_obj_close(&j);
-    json_obj_close(&j);
+    wr_bytes(&w, hex, 2 * sizeof hash);
+    PUT(&w, "\"}}");
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
     a->at.seq = seq;
     memcpy(a->at.hash, hash, sizeof hash);
@@ -254,7 +269,7 @@ static void checkpoint_locked(struct audit *a, const char *reason, bool start,
 {
     struct wr w = wr_of(a->line, AUDIT_LINE_MAX);
     struct json_wr j = json_wr_of(&w);
-    char now[32];
+    char now[CLOCK_TEXT_LEN + 1];
     uint8_t signature[64];
     clock_format_ms(clock_now_ms(), now, sizeof now);
     json_obj_open(&j);

@@ -39,8 +39,10 @@ struct identity {
     char (*groups)[37]; /* owned, lower case */
     unsigned group_n;
     bool is_app;
-    uint64_t exp;     /* Unix seconds */
-    char *audit_json; /* JSON text of the audit record's identity; owned */
+    uint64_t exp; /* Unix seconds */
+    /* The audit record's identity: a JSON text, as a JSON string (escaped, with its quotes); owned.
+     */
+    char *audit_string;
     atomic_uint refs;
 };
 void identity_unref(struct identity *i);

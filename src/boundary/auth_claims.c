@@ -209,7 +209,7 @@ static void put_claims(struct json_wr *j, const char *space, const char *name, c
 static hsm_err audit_text(const struct auth_claims *c, const char *oid, char **ret)
 {
     char buf[AUDIT_MAX];
-    struct wr w = wr_of(buf, sizeof buf - 1);
+    struct wr w = wr_of(buf, sizeof buf);
     struct json_wr j = json_wr_of(&w);
     json_obj_open(&j);
     json_name(&j, "claim");
@@ -224,11 +224,17 @@ static hsm_err audit_text(const struct auth_claims *c, const char *oid, char **r
     json_obj_close(&j);
     json_obj_close(&j);
     TRY(wr_ok(&w));
-    buf[w.n] = 0;
-    char *copy = strdup(buf);
-    if (copy == NULL)
+    /* Escaped once here, not in every line; JSON text has nothing that grows more than two-fold. */
+    size_t cap = 2 * w.n + 3;
+    char *quoted = malloc(cap);
+    if (quoted == NULL)
         return HSM_E_NOMEM;
-    *ret = copy;
+    struct wr q = wr_of(quoted, cap - 1);
+    struct json_wr qj = json_wr_of(&q);
+    json_put_bytes(&qj, wr_view(&w));
+    HSM_ASSERT(wr_ok(&q) == HSM_OK);
+    quoted[q.n] = 0;
+    *ret = quoted;
     return HSM_OK;
 }
 
@@ -243,7 +249,7 @@ hsm_err auth_identity_new(const struct auth_claims *c, struct identity **ret)
     uuid_format(&oid, i->oid);
     i->is_app = c->is_app;
     i->exp = c->exp;
-    hsm_err err = audit_text(c, i->oid, &i->audit_json);
+    hsm_err err = audit_text(c, i->oid, &i->audit_string);
     if (err == HSM_OK && c->group_n > 0) {
         i->groups = malloc(c->group_n * sizeof c->groups[0]);
         if (i->groups == NULL)
@@ -265,6 +271,6 @@ void identity_unref(struct identity *i)
     if (i == NULL || atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) != 1)
         return;
     free(i->groups);
-    free(i->audit_json);
+    free(i->audit_string);
     free(i);
 }
