@@ -19,8 +19,8 @@
 /* The caller is the pool itself. */
 static void record(struct boundary *b, struct job *j, const char *operation, hsm_err err)
 {
-    static char who_text[] = "{\"claim\":{\"appid\":\"keyhold-boundary\"}}";
-    static struct identity who = {.audit_json = who_text};
+    static char who_text[] = "\"{\\\"claim\\\":{\\\"appid\\\":\\\"keyhold-boundary\\\"}}\"";
+    static struct identity who = {.audit_string = who_text};
     char uri[KEY_NAME_MAX + 16];
     struct request *rq = &j->rq;
     (void)snprintf(uri, sizeof uri, "/keys/%.*s/rotate", (int)rq->body.n, (const char *)rq->body.p);

@@ -6,14 +6,29 @@
 /* RFC 9110 §5.6.2: tchar, one bit per ASCII character. */
 static bool is_token_char(uint8_t c)
 {
-    static const uint32_t tchar[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
-    return c < 0x80 && (tchar[c >> 5] >> (c & 31) & 1) != 0;
+    static const uint64_t tchar[2] = {0x03ff6cfa00000000u, 0x57ffffffc7fffffeu};
+    return c < 0x80 && (tchar[c >> 6] >> (c & 63) & 1) != 0;
 }
 
 static bool is_token(struct bytes b)
 {
     for (size_t i = 0; i < b.n; i++)
         if (!is_token_char(b.p[i]))
+            return false;
+    return b.n > 0;
+}
+
+/* Printable ASCII without blanks. */
+static bool is_target_text(struct bytes b)
+{
+    size_t i = 0;
+    for (; b.n - i >= 8; i += 8) {
+        uint64_t w = swar_load(b.p + i);
+        if ((w & SWAR_HIGHS) != 0 || swar_has_below(w, 0x21) || swar_has(w, 0x7f))
+            return false;
+    }
+    for (; i < b.n; i++)
+        if (b.p[i] <= ' ' || b.p[i] >= 0x7f)
             return false;
     return b.n > 0;
 }
@@ -79,11 +94,8 @@ static hsm_err parse_request_line(struct bytes line, struct http1_head *h)
     h->method_text = bytes_of(line.p, method_n);
     h->target = bytes_of(rest.p, (size_t)(sp2 - rest.p));
     struct bytes version = bytes_of(sp2 + 1, rest.n - h->target.n - 1);
-    if (!is_token(h->method_text) || h->target.n == 0)
+    if (!is_token(h->method_text) || !is_target_text(h->target))
         return HSM_E_MALFORMED;
-    for (size_t i = 0; i < h->target.n; i++)
-        if (h->target.p[i] <= ' ' || h->target.p[i] >= 0x7f)
-            return HSM_E_MALFORMED;
     bool one = bytes_eq_str(version, "HTTP/1.1");
     if (!one && !bytes_eq_str(version, "HTTP/1.0"))
         return HSM_E_MALFORMED;
@@ -92,7 +104,74 @@ static hsm_err parse_request_line(struct bytes line, struct http1_head *h)
     return HSM_OK;
 }
 
-static hsm_err parse_header_line(struct bytes line, struct http1_head *h)
+/* The headers that decide something; noted while the lines are read. */
+enum known {
+    K_HOST,
+    K_EXPECT,
+    K_USER_AGENT,
+    K_CONTENT_TYPE,
+    K_AUTHORIZATION,
+    K_CONTENT_LENGTH,
+    K_TRANSFER_ENCODING,
+    K_CLIENT_REQUEST_ID,
+    K_CONNECTION,
+    K__COUNT
+};
+struct noted {
+    struct bytes value[K__COUNT]; /* of the first one */
+    unsigned n[K__COUNT];
+    bool close, keep; /* asked for by any Connection header */
+};
+
+/* Does the comma-separated list contain the word? */
+static bool list_has(struct bytes list, const char *word)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= list.n; i++) {
+        if (i < list.n && list.p[i] != ',')
+            continue;
+        if (bytes_ieq(trim(bytes_of(list.p + from, i - from)), bytes_str(word)))
+            return true;
+        from = i + 1;
+    }
+    return false;
+}
+
+static void note(struct noted *k, const struct http1_header *f)
+{
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+    static const struct {
+        const char *text;
+        size_t n;
+    } names[K__COUNT] = {
+        [K_HOST] = NAME("host"),
+        [K_EXPECT] = NAME("expect"),
+        [K_USER_AGENT] = NAME("user-agent"),
+        [K_CONTENT_TYPE] = NAME("content-type"),
+        [K_AUTHORIZATION] = NAME("authorization"),
+        [K_CONTENT_LENGTH] = NAME("content-length"),
+        [K_TRANSFER_ENCODING] = NAME("transfer-encoding"),
+        [K_CLIENT_REQUEST_ID] = NAME("x-ms-client-request-id"),
+        [K_CONNECTION] = NAME("connection"),
+    };
+#undef NAME
+    for (unsigned i = 0; i < K__COUNT; i++) {
+        if (f->name.n != names[i].n || !bytes_ieq(f->name, bytes_of(names[i].text, names[i].n)))
+            continue;
+        if (k->n[i]++ == 0)
+            k->value[i] = f->value;
+        if (i == K_CONNECTION) {
+            k->close = k->close || list_has(f->value, "close");
+            k->keep = k->keep || list_has(f->value, "keep-alive");
+        }
+        return;
+    }
+}
+
+static hsm_err parse_header_line(struct bytes line, struct http1_head *h, struct noted *k)
 {
     const uint8_t *colon = memchr(line.p, ':', line.n);
     if (colon == NULL)
@@ -106,15 +185,8 @@ static hsm_err parse_header_line(struct bytes line, struct http1_head *h)
     if (h->header_n == HTTP1_HEADERS_MAX)
         return HSM_E_HEADERS_TOO_LARGE;
     h->header[h->header_n++] = f;
+    note(k, &f);
     return HSM_OK;
-}
-
-static size_t count_of(const struct http1_head *h, const char *name)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < h->header_n; i++)
-        n += bytes_ieq(h->header[i].name, bytes_str(name)) ? 1 : 0;
-    return n;
 }
 
 struct bytes http1_header_get(const struct http1_head *h, const char *lower_name)
@@ -125,14 +197,12 @@ struct bytes http1_header_get(const struct http1_head *h, const char *lower_name
     return (struct bytes){0};
 }
 
-/* At most one, not empty when there. Absent is an empty view. */
-static hsm_err get_single(const struct http1_head *h, const char *name, struct bytes *ret)
+/* At most one. Absent is an empty view. */
+static hsm_err get_single(const struct noted *k, enum known which, struct bytes *ret)
 {
-    size_t n = count_of(h, name);
-    struct bytes v = http1_header_get(h, name);
-    if (n > 1)
+    if (k->n[which] > 1)
         return HSM_E_MALFORMED;
-    *ret = v;
+    *ret = k->value[which];
     return HSM_OK;
 }
 
@@ -151,12 +221,12 @@ static hsm_err parse_length(struct bytes b, uint64_t *ret)
 }
 
 /* How the body is delimited: whatever two readers could understand differently is refused. */
-static hsm_err decide_body(struct http1_head *h)
+static hsm_err decide_body(struct http1_head *h, const struct noted *k)
 {
     struct bytes length;
     struct bytes coding;
-    TRY(get_single(h, "content-length", &length));
-    TRY(get_single(h, "transfer-encoding", &coding));
+    TRY(get_single(k, K_CONTENT_LENGTH, &length));
+    TRY(get_single(k, K_TRANSFER_ENCODING, &coding));
     h->has_length = length.p != NULL;
     h->chunked = coding.p != NULL;
     if (h->has_length && h->chunked)
@@ -166,33 +236,6 @@ static hsm_err decide_body(struct http1_head *h)
     if (h->chunked && (h->minor == 0 || !bytes_ieq(coding, bytes_str("chunked"))))
         return HSM_E_MALFORMED;
     return HSM_OK;
-}
-
-/* Does the comma-separated list contain the word? */
-static bool list_has(struct bytes list, const char *word)
-{
-    size_t from = 0;
-    for (size_t i = 0; i <= list.n; i++) {
-        if (i < list.n && list.p[i] != ',')
-            continue;
-        if (bytes_ieq(trim(bytes_of(list.p + from, i - from)), bytes_str(word)))
-            return true;
-        from = i + 1;
-    }
-    return false;
-}
-
-static void decide_connection(struct http1_head *h)
-{
-    bool close = false;
-    bool keep = false;
-    for (size_t i = 0; i < h->header_n; i++) {
-        if (!bytes_ieq(h->header[i].name, bytes_str("connection")))
-            continue;
-        close = close || list_has(h->header[i].value, "close");
-        keep = keep || list_has(h->header[i].value, "keep-alive");
-    }
-    h->keep_alive = !close && (h->minor == 1 || keep);
 }
 
 static bool starts_with_i(struct bytes b, const char *prefix)
@@ -217,13 +260,13 @@ static hsm_err reduce_absolute(struct http1_head *h)
     return HSM_OK;
 }
 
-static hsm_err decide_target(struct http1_head *h)
+static hsm_err decide_target(struct http1_head *h, const struct noted *k)
 {
     char host[256];
     uint16_t port;
-    if (count_of(h, "host") != 1)
+    if (k->n[K_HOST] != 1)
         return HSM_E_MALFORMED;
-    h->host = http1_header_get(h, "host");
+    h->host = k->value[K_HOST];
     TRY(host_parse(h->host, host, &port));
     if (starts_with_i(h->target, "https://") || starts_with_i(h->target, "http://"))
         return reduce_absolute(h);
@@ -234,24 +277,24 @@ static hsm_err decide_target(struct http1_head *h)
     return h->target.p[0] == '/' ? HSM_OK : HSM_E_MALFORMED;
 }
 
-static hsm_err decide(struct http1_head *h)
+static hsm_err decide(struct http1_head *h, const struct noted *k)
 {
     struct bytes expect;
-    TRY(decide_target(h));
-    TRY(decide_body(h));
-    TRY(get_single(h, "authorization", &h->authorization));
-    TRY(get_single(h, "content-type", &h->content_type));
-    TRY(get_single(h, "expect", &expect));
+    TRY(decide_target(h, k));
+    TRY(decide_body(h, k));
+    TRY(get_single(k, K_AUTHORIZATION, &h->authorization));
+    TRY(get_single(k, K_CONTENT_TYPE, &h->content_type));
+    TRY(get_single(k, K_EXPECT, &expect));
     h->expect_continue = expect.p != NULL;
     if (h->expect_continue && !bytes_ieq(expect, bytes_str("100-continue")))
         return HSM_E_MALFORMED;
-    h->user_agent = http1_header_get(h, "user-agent");
-    h->client_request_id = http1_header_get(h, "x-ms-client-request-id");
-    decide_connection(h);
+    h->user_agent = k->value[K_USER_AGENT];
+    h->client_request_id = k->value[K_CLIENT_REQUEST_ID];
+    h->keep_alive = !k->close && (h->minor == 1 || k->keep);
     return HSM_OK;
 }
 
-static hsm_err parse_lines(struct rd *r, struct http1_head *h)
+static hsm_err parse_lines(struct rd *r, struct http1_head *h, struct noted *k)
 {
     struct bytes line;
     TRY(take_line(r, &line));
@@ -260,26 +303,23 @@ static hsm_err parse_lines(struct rd *r, struct http1_head *h)
         TRY(take_line(r, &line));
         if (line.n == 0)
             return HSM_OK;
-        TRY(parse_header_line(line, h));
+        TRY(parse_header_line(line, h, k));
     }
 }
 
 hsm_err http1_parse(struct bytes in, struct http1_head *ret, size_t *ret_used)
 {
-    struct http1_head h;
-    /* The views of unused slots are never read; clearing 2 KiB per call would be waste. */
-    memset(&h, 0, offsetof(struct http1_head, header));
-    h.header_n = 0;
+    struct noted k = {0};
+    /* The views of unused slots are never read; clearing and copying 2 KiB would be waste. */
+    memset(ret, 0, offsetof(struct http1_head, header));
+    ret->header_n = 0;
     struct rd r = {.p = in.p, .n = in.n < HTTP1_HEAD_MAX ? in.n : HTTP1_HEAD_MAX};
     size_t before = r.n;
-    hsm_err err = parse_lines(&r, &h);
+    hsm_err err = parse_lines(&r, ret, &k);
     if (err == HSM_E_AGAIN && in.n >= HTTP1_HEAD_MAX)
         return HSM_E_HEADERS_TOO_LARGE;
     TRY(err);
-    TRY(decide(&h));
-    memcpy(ret, &h, offsetof(struct http1_head, header));
-    memcpy(ret->header, h.header, h.header_n * sizeof h.header[0]);
-    ret->header_n = h.header_n;
+    TRY(decide(ret, &k));
     *ret_used = before - r.n;
     return HSM_OK;
 }

@@ -48,7 +48,8 @@ struct http1_head {
 /* Parse one head at the start of in.
  *   HSM_OK            *ret_used = bytes of the head including the empty line
  *   HSM_E_AGAIN       the head is not complete yet
- *   HSM_E_HEADERS_TOO_LARGE, HSM_E_MALFORMED  answer 431 / 400 and close */
+ *   HSM_E_HEADERS_TOO_LARGE, HSM_E_MALFORMED  answer 431 / 400 and close
+ * *ret holds nothing of use unless HSM_OK. */
 HSM_MUST_USE hsm_err http1_parse(struct bytes in, struct http1_head *ret, size_t *ret_used);
 struct bytes http1_header_get(const struct http1_head *h, const char *lower_name);
 

@@ -1,5 +1,6 @@
 #include "codec/url.h"
 
+#include "codec/swar.h"
 #include "codec/utf8.h"
 
 #define SEGMENTS_MAX (sizeof((struct url_target *)0)->seg / sizeof(struct bytes))
@@ -14,32 +15,62 @@ static int hex_value(uint8_t c)
     return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
+/* Bytes at the start, in steps of eight, that stand for themselves: printable ASCII without blank,
+ * '#', '%' and '+'. */
+static size_t plain_run(struct bytes in)
+{
+    size_t n = 0;
+    for (; in.n - n >= 8; n += 8) {
+        uint64_t w = swar_load(in.p + n);
+        if ((w & SWAR_HIGHS) != 0 || swar_has_below(w, 0x21) || swar_has(w, 0x7f) ||
+            swar_has(w, '#') || swar_has(w, '%') || swar_has(w, '+'))
+            break;
+    }
+    return n;
+}
+
+/* One byte, or the escape that stands for one; *i moves to its last character. */
+static hsm_err decode_one(struct bytes in, bool plus_is_space, size_t *i, uint8_t *ret)
+{
+    uint8_t c = in.p[*i];
+    if (c <= ' ' || c == '#')
+        return HSM_E_MALFORMED;
+    if (c == '%') {
+        int hi = in.n - *i > 2 ? hex_value(in.p[*i + 1]) : -1;
+        int lo = in.n - *i > 2 ? hex_value(in.p[*i + 2]) : -1;
+        if (hi < 0 || lo < 0)
+            return HSM_E_MALFORMED;
+        c = (uint8_t)(hi << 4 | lo);
+        *i += 2;
+    } else if (c == '+' && plus_is_space) {
+        c = ' ';
+    }
+    *ret = c;
+    return c < 0x20 || c == 0x7f ? HSM_E_MALFORMED : HSM_OK;
+}
+
 /* Percent-decode behind what out holds already; the result is printable UTF-8. */
 static hsm_err decode(struct bytes in, bool plus_is_space, struct wr *out, struct bytes *ret)
 {
     size_t start = out->n;
+    uint8_t seen = 0;
     for (size_t i = 0; i < in.n; i++) {
-        uint8_t c = in.p[i];
-        if (c <= ' ' || c == '#')
-            return HSM_E_MALFORMED;
-        if (c == '%') {
-            int hi = in.n - i > 2 ? hex_value(in.p[i + 1]) : -1;
-            int lo = in.n - i > 2 ? hex_value(in.p[i + 2]) : -1;
-            if (hi < 0 || lo < 0)
-                return HSM_E_MALFORMED;
-            c = (uint8_t)(hi << 4 | lo);
-            i += 2;
-        } else if (c == '+' && plus_is_space) {
-            c = ' ';
+        size_t run = plain_run(bytes_of(in.p + i, in.n - i));
+        wr_bytes(out, in.p + i, run);
+        i += run;
+        /* Until the next eight: one by one. */
+        for (size_t end = i + 8; i < in.n && i < end; i++) {
+            uint8_t c = 0;
+            TRY(decode_one(in, plus_is_space, &i, &c));
+            seen |= c;
+            wr_u8(out, c);
         }
-        if (c < 0x20 || c == 0x7f)
-            return HSM_E_MALFORMED;
-        wr_u8(out, c);
+        i--;
     }
     if (out->overflow)
         return HSM_E_MALFORMED;
     struct bytes b = bytes_of(out->p + start, out->n - start);
-    if (!utf8_valid(b))
+    if (seen >= 0x80 && !utf8_valid(b))
         return HSM_E_MALFORMED;
     *ret = b;
     return HSM_OK;
@@ -171,12 +202,13 @@ static hsm_err parse_port(struct bytes b, uint16_t *ret)
 /* Letters, digits, '-' and '_' in labels of 1..63. */
 static hsm_err copy_name(struct bytes b, char *host)
 {
+    static const uint64_t allowed[2] = {0x03ff200000000000u, 0x07fffffe80000000u};
     size_t label = 0;
     if (b.n == 0 || b.n > HOST_MAX)
         return HSM_E_MALFORMED;
     for (size_t i = 0; i < b.n; i++) {
         uint8_t c = lower(b.p[i]);
-        bool ok = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        bool ok = c < 0x80 && (allowed[c >> 6] >> (c & 63) & 1) != 0;
         if (c == '.' ? label == 0 : !ok)
             return HSM_E_MALFORMED;
         label = c == '.' ? 0 : label + 1;

@@ -31,9 +31,18 @@ struct pending {
     struct render_ctx ctx;
 };
 
+/* The Host header of the last request and what came of it: nearly all requests have the same. */
+struct front_host {
+    uint8_t text[RENDER_AUTHORITY_MAX];
+    size_t n;
+    const struct face *face;
+    char authority[RENDER_AUTHORITY_MAX];
+};
+
 struct front {
     const struct front_shared *shared;
     struct meter *meter;
+    struct front_host host;
     struct ring *in, *out_ring;
     void (*door_closed)(void *ctx);
     void *door_ctx;

@@ -32,17 +32,32 @@ static struct bytes bearer_token(struct bytes authorization)
 }
 
 /* Host and port as they appear in key ids: lower case, no default port. */
+static hsm_err host_authority(struct bytes host_header, char host[256], char *dst, size_t cap)
+{
+    uint16_t port = 0;
+    TRY(host_parse(host_header, host, &port));
+    if (port == 0 || port == 443)
+        copy_text(dst, cap, bytes_str(host));
+    else
+        (void)snprintf(dst, cap, "%s:%u", host, port);
+    return HSM_OK;
+}
+
 static const struct face *take_host(struct front *f, struct pending *p, struct bytes host_header)
 {
+    struct front_host *last = &f->host;
     char host[256];
-    uint16_t port = 0;
-    if (host_parse(host_header, host, &port) != HSM_OK)
-        return NULL;
-    if (port == 0 || port == 443)
-        copy_text(p->ctx.authority, sizeof p->ctx.authority, bytes_str(host));
-    else
-        (void)snprintf(p->ctx.authority, sizeof p->ctx.authority, "%s:%u", host, port);
-    return faces_find(&f->shared->faces, host);
+    if (!bytes_eq(host_header, bytes_of(last->text, last->n)) || last->face == NULL) {
+        last->face = NULL;
+        if (host_authority(host_header, host, last->authority, sizeof last->authority) != HSM_OK ||
+            host_header.n > sizeof last->text)
+            return NULL;
+        memcpy(last->text, host_header.p, host_header.n);
+        last->n = host_header.n;
+        last->face = faces_find(&f->shared->faces, host);
+    }
+    memcpy(p->ctx.authority, last->authority, sizeof p->ctx.authority);
+    return last->face;
 }
 
 static void put_caller(const struct pending *p, const struct http_request *rq, struct bytes token,

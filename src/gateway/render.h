@@ -7,9 +7,10 @@
 #include "gateway/route.h"
 
 /* What an answer shows of its request. Owned copies: the request's views may be gone. */
+#define RENDER_AUTHORITY_MAX 264 /* a host name of 253, a colon, a port, a terminator */
 struct render_ctx {
     unsigned op;
-    char authority[264]; /* host[:port] as the client addressed us, lower case */
+    char authority[RENDER_AUTHORITY_MAX]; /* host[:port] as the client addressed us, lower case */
     char name[ROUTE_NAME_MAX + 1];
     char api_version[ROUTE_API_VERSION_MAX + 1];
     uint16_t max; /* page size */

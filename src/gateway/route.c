@@ -114,60 +114,84 @@ static bool is_version(struct bytes s)
     return s.n == 32 && hex_decode(raw, sizeof raw, s) == HSM_OK;
 }
 
-/* Compares one segment with one template segment of n characters. */
-static enum match match_segment(const char *tpl, size_t n, struct bytes seg)
+static size_t segment_len(const char *tpl)
 {
-    if (n == 1 && tpl[0] == '*')
-        return MATCH_YES;
-    if (n == 3 && tpl[0] == '{') {
-        if (tpl[1] == 'n')
-            return key_name_valid(seg) ? MATCH_YES : MATCH_BAD_ID;
-        if (tpl[1] == 'v')
-            return is_version(seg) ? MATCH_YES : MATCH_BAD_ID;
-        return MATCH_YES;
+    size_t n = 0;
+    while (tpl[n] != '/' && tpl[n] != '\0')
+        n++;
+    return n;
+}
+
+static bool is_place(const char *tpl, size_t n)
+{
+    return (n == 1 && tpl[0] == '*') || (n == 3 && tpl[0] == '{');
+}
+
+static enum match match_place(char place, struct bytes seg)
+{
+    if (place == 'n')
+        return key_name_valid(seg) ? MATCH_YES : MATCH_BAD_ID;
+    if (place == 'v')
+        return is_version(seg) ? MATCH_YES : MATCH_BAD_ID;
+    return MATCH_YES;
+}
+
+/* Number and literal segments alone: nearly all entries end here. */
+static bool match_shape(const char *tpl, const struct url_target *t)
+{
+    for (size_t i = 0; i < t->seg_n; i++) {
+        if (*tpl == '\0')
+            return false;
+        size_t n = segment_len(tpl);
+        if (!is_place(tpl, n) && (n != t->seg[i].n || !bytes_ieq(bytes_of(tpl, n), t->seg[i])))
+            return false;
+        tpl += n + (tpl[n] == '/');
     }
-    return n == seg.n && bytes_ieq(bytes_of(tpl, n), seg) ? MATCH_YES : MATCH_NO;
+    return *tpl == '\0';
 }
 
 static enum match match_path(const char *tpl, const struct url_target *t)
 {
     enum match worst = MATCH_YES;
+    if (!match_shape(tpl, t))
+        return MATCH_NO;
     for (size_t i = 0; i < t->seg_n; i++) {
-        if (*tpl == '\0')
-            return MATCH_NO;
-        size_t n = strcspn(tpl, "/");
-        enum match m = match_segment(tpl, n, t->seg[i]);
-        if (m == MATCH_NO)
-            return MATCH_NO;
+        size_t n = segment_len(tpl);
+        enum match m = is_place(tpl, n) && n == 3 ? match_place(tpl[1], t->seg[i]) : MATCH_YES;
         if (m < worst)
             worst = m;
         tpl += n + (tpl[n] == '/');
     }
-    return *tpl == '\0' ? worst : MATCH_NO;
+    return worst;
 }
 
-/* The best entry: exact, else a bad identifier, else another method's path, else none. */
+/* Does another method have this path? */
+static bool known_path(enum http1_method method, const struct url_target *t)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].method != method && match_path(table[i].path, t) == MATCH_YES)
+            return true;
+    }
+    return false;
+}
+
+/* The best entry: exact, else another method's path, else a bad identifier, else none. */
 static hsm_err find(enum http1_method method, const struct url_target *t, const struct entry **ret)
 {
     const struct entry *bad = NULL;
-    bool known = false;
     *ret = NULL;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].method != method)
+            continue;
         enum match m = match_path(table[i].path, t);
-        if (m == MATCH_NO)
-            continue;
-        if (table[i].method != method) {
-            known = known || m == MATCH_YES;
-            continue;
-        }
         if (m == MATCH_YES) {
             *ret = &table[i];
             return HSM_OK;
         }
-        if (bad == NULL)
+        if (m == MATCH_BAD_ID && bad == NULL)
             bad = &table[i];
     }
-    if (known)
+    if (known_path(method, t))
         return HSM_E_METHOD;
     *ret = bad;
     return bad != NULL ? HSM_E_INVALID_KEY_ID : HSM_E_NOT_FOUND;
@@ -186,7 +210,7 @@ static void take_places(struct route *r, const char *tpl, const struct url_targe
 {
     bool is_role = strstr(tpl, AUTH_PATH) != NULL;
     for (size_t i = 0; i < t->seg_n; i++) {
-        size_t n = strcspn(tpl, "/");
+        size_t n = segment_len(tpl);
         if (n == 3 && tpl[0] == '{') {
             if (tpl[1] == 'n')
                 r->name = t->seg[i];
@@ -378,9 +402,8 @@ size_t route_body_limit(struct bytes target)
                                         "/unwrapkey",
                                         "/securitydomain/download",
                                         "/securitydomain/upload"};
-    size_t n = 0;
-    while (n < target.n && target.p[n] != '?')
-        n++;
+    const uint8_t *mark = target.n > 0 ? memchr(target.p, '?', target.n) : NULL;
+    size_t n = mark != NULL ? (size_t)(mark - target.p) : target.n;
     while (n > 1 && target.p[n - 1] == '/')
         n--;
     for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {

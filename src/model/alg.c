@@ -220,14 +220,14 @@ const char *recovery_level_name(unsigned level)
 
 bool key_name_valid(struct bytes name)
 {
+    /* digits, letters and '-', one bit per ASCII character */
+    static const uint64_t allowed[2] = {0x03ff200000000000u, 0x07fffffe07fffffeu};
     if (name.n < 1 || name.n > 127)
         return false;
+    uint64_t bad = 0;
     for (size_t i = 0; i < name.n; i++) {
         uint8_t c = name.p[i];
-        bool ok =
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
-        if (!ok)
-            return false;
+        bad |= (c >> 7) | (~allowed[c >> 6 & 1] >> (c & 63) & 1);
     }
-    return true;
+    return bad == 0;
 }
