@@ -4,9 +4,10 @@ import table as tables
 import test_vectors_aes
 import test_vectors_ec
 import test_vectors_hmac
+import test_vectors_import
 import test_vectors_rsa
 
-MODULES = (test_vectors_aes, test_vectors_ec, test_vectors_hmac, test_vectors_rsa)
+MODULES = (test_vectors_aes, test_vectors_ec, test_vectors_hmac, test_vectors_import, test_vectors_rsa)
 
 
 def test_every_recorded_file_is_run():
