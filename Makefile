@@ -4,7 +4,7 @@ PORT  ?= 8443
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: all build demo test bench fuzz lint format clean help \
-        packages-build packages-test packages-bench unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv \
+        packages-build packages-test packages-bench packages-conformance conformance unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv \
         random property fuzz-api
 
 all: build
@@ -16,6 +16,7 @@ help:
 ## make demo         install, build, start a pool, activate it, use it, show a refused caller
 ## make test         everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
 ##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, random, fuzz-smoke
+## make conformance  one scenario with the Azure SDKs for Python, JavaScript, Go, Java and Rust; a table of results
 ## make bench        ratios against raw OpenSSL and nginx, into build/bench
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
 ## make fuzz-api     requests made from docs/openapi.yaml against a pool, EXAMPLES of each kind (default 200), SEED
@@ -31,6 +32,8 @@ packages-test:
 	@scripts/install-packages.sh test
 packages-bench:
 	@scripts/install-packages.sh bench
+packages-conformance:
+	@scripts/install-packages.sh conformance
 
 build: packages-build
 	@mkdir -p build
@@ -82,6 +85,10 @@ property: packages-test build venv
 
 test:
 	@scripts/test-all.sh
+
+conformance: packages-conformance build
+	@scripts/venv.sh sdk
+	@build/venv/bin/python tests/conformance/run.py
 
 bench: packages-bench build
 	@tests/bench/run.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the build, the tests and the benchmarks need on Debian 12 or 13.
-#   install-packages.sh build|test|bench     (test includes build, bench includes build)
+#   install-packages.sh build|test|bench|conformance     (each of the others includes build)
 # Does nothing when everything is there already. Needs root or sudo only when something is missing.
 set -eu
 
@@ -9,14 +9,16 @@ build="gcc g++ libc6-dev make cmake ninja-build pkg-config python3 libssl-dev li
  libraft-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev"
 test_="$build git clang llvm clang-format clang-tidy cppcheck python3-venv python3-dev curl openssl procps gdb
  iproute2 mount util-linux"
+conformance="$build python3-venv openssl procps"
 bench="$build nginx-light openssl curl procps util-linux python3-venv linux-perf"
 
 case "${1:-build}" in
 build) wanted=$build ;;
 test) wanted=$test_ ;;
 bench) wanted=$bench ;;
+conformance) wanted=$conformance ;;
 *)
-    echo "usage: $0 build|test|bench" >&2
+    echo "usage: $0 build|test|bench|conformance" >&2
     exit 2
     ;;
 esac
@@ -48,28 +50,54 @@ if ! getent hosts localhost >/dev/null; then
     printf '127.0.0.1 localhost\n::1 localhost\n' | as_root tee -a /etc/hosts >/dev/null
 fi
 
+# tool COMMAND OPTION MINIMUM PACKAGES...: Debian's packages, unless a new enough one is here by other means.
+tool() {
+    version=$("$1" "$2" 2>&1 | grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1) || version=
+    least=$3
+    shift 3
+    [ -n "$version" ] && dpkg --compare-versions "$version" ge "$least" || missing="$missing $*"
+}
+
 missing=
 for p in $wanted; do installed "$p" || missing="$missing $p"; done
 raft_ok || missing="$missing libraft-dev"
+case "${1:-build}" in test | conformance)
+    tool node --version 18 nodejs
+    tool npm --version 8 npm
+    ;;
+esac
+if [ "${1:-build}" = conformance ]; then
+    # Debian 12: Go of its backports. Rust: the newer one that its security updates bring for browsers.
+    go=golang-go
+    [ "$codename" = bookworm ] && go=golang-1.23-go
+    [ -x /usr/lib/go-1.23/bin/go ] || tool go version 1.23 "$go"
+    tool javac -version 17 default-jdk-headless
+    tool mvn --version 3.6 maven
+    tool rustc --version 1.88 rustc-web
+    tool cargo --version 1.88 cargo-web
+fi
 [ -n "$missing" ] || exit 0
 
 echo "installing:$missing"
 as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
 
-# libraft 0.22 is in Debian 13; Debian 12 has it in backports (its own 0.15 is unsafe). The mirror is
-# the one that this machine uses already.
+# libraft 0.22 is in Debian 13; Debian 12 has it in backports (its own 0.15 is unsafe), and Go 1.23 too. The
+# mirror is the one that this machine uses already.
+backports() {
+    apt-cache policy | grep -q 'n=bookworm-backports' && return
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+        awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
+    [ -n "$mirror" ] || { echo "no Debian mirror for bookworm found in apt's sources" >&2; exit 1; }
+    echo "deb $mirror bookworm-backports main" |
+        as_root tee /etc/apt/sources.list.d/keyhold-backports.list >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+}
 target=
 if [ "$codename" = bookworm ] && ! raft_ok; then
-    if ! apt-cache policy | grep -q 'n=bookworm-backports'; then
-        mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-            awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
-        [ -n "$mirror" ] || { echo "no Debian mirror for bookworm found in apt's sources" >&2; exit 1; }
-        echo "deb $mirror bookworm-backports main" |
-            as_root tee /etc/apt/sources.list.d/keyhold-backports.list >/dev/null
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
-    fi
+    backports
     target="libraft-dev/bookworm-backports libraft0/bookworm-backports"
     missing=$(echo "$missing" | sed 's/ libraft-dev//g')
 fi
+case "$codename:$missing" in bookworm:*golang-1.23-go*) backports ;; esac
 # shellcheck disable=SC2086
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing $target
