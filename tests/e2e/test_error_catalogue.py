@@ -26,7 +26,9 @@ V0 = "0" * 32
 DIGEST = "A" * 43
 IV = "A" * 22
 DAY = 86400
-POLICY = base64.urlsafe_b64encode(b'{"version":"1.0.0","anyOf":[]}').decode().rstrip("=")
+CONDITION = {"claim": "a", "equals": "b"}
+AUTHORITY = {"authority": "https://attest.example", "anyOf": [CONDITION]}
+RELEASE = "Key Release Policy: "
 
 
 @dataclasses.dataclass
@@ -54,6 +56,16 @@ def role(**properties):
 
 def jwk(**members):
     return {"key": {"kty": "oct", "k": "AAAA", **members}}
+
+
+def release(**members):
+    """A release policy as it is sent; None: without that member."""
+    p = {k: v for k, v in {"version": "1.0.0", "anyOf": [AUTHORITY], **members}.items() if v is not None}
+    return {"data": base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=")}
+
+
+def exportable(data):
+    return {"kty": "RSA", "attributes": {"exportable": True}, "release_policy": data}
 
 
 def policy(expiry=None, *actions):
@@ -96,8 +108,8 @@ POLICY_OF_EC = "/keys/ec/rotationpolicy"
 SIGN_RSA = {"alg": "RS256", "value": DIGEST}
 WRAP = {"alg": "A256KW", "value": DIGEST}
 BUILT_IN = "Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID."
-DELETED = ("Key gone is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the "
-           "key can only be recovered or purged.")
+DELETED = ("Key gone is currently in a deleted but recoverable state, and its name cannot be reused; in this state, "
+           "the key can only be recovered or purged.")
 RNG = "GetRandomBytesRequest: count cannot be greater than 128 or less than 1"
 NOT_ACTIVE = "The HSM is not activated. Download the security domain to activate it."
 NO_JSON = "The request body is not a valid JSON object."
@@ -121,12 +133,16 @@ SEEN = [
     missing("POST /deletedkeys/ec/recover", "deletedkeys/ec"),
     missing("DELETE /deletedkeys/ec", "deletedkeys/ec"),
     bad("POST /keys/k/create", "Non-exportable keys must not have release policy",
-        {"kty": "RSA", "release_policy": {"data": POLICY}}),
+        {"kty": "RSA", "release_policy": release()}),
     bad("POST /keys/k/create", "Exportable keys must have release policy",
         {"kty": "RSA", "attributes": {"exportable": True}}),
     bad("PUT /keys/k", "Non-exportable keys must not have release policy",
-        {**jwk(), "release_policy": {"data": POLICY}}),
+        {**jwk(), "release_policy": release()}),
     bad("PUT /keys/k", "Exportable keys must have release policy", {**jwk(), "attributes": {"exportable": True}}),
+    bad("POST /keys/k/create", RELEASE + "missing 'version' property", exportable(release(version=None))),
+    bad("PUT /keys/k", RELEASE + "missing 'version' property",
+        {**jwk(), "attributes": {"exportable": True}, "release_policy": release(version=None)}),
+    bad("PATCH /keys/frozen", RELEASE + "missing 'version' property", {"release_policy": release(version=None)}),
     bad("POST /rng", RNG, {"count": 129}),
     bad("POST /rng", RNG, {"count": 0}),
     bad("PUT /keys/k", "JSON Web Key: k property of oct key is too large, maximum size is 64", jwk(k="A" * 88)),
@@ -261,7 +277,7 @@ OURS = [
     bad("POST /keys/k/create", "Property 'nbf' is out of range.", {"kty": "EC", "attributes": {"nbf": -1}}),
     bad("POST /keys/k/create", "Property 'release_policy' needs 'data'.", {"kty": "EC", "release_policy": {}}),
     bad("PATCH /keys/ec", "The exportable attribute of a key cannot be changed.", {"attributes": {"exportable": True}}),
-    bad("PATCH /keys/ec", "Non-exportable keys must not have release policy", {"release_policy": {"data": POLICY}}),
+    bad("PATCH /keys/ec", "Non-exportable keys must not have release policy", {"release_policy": release()}),
     bad("POST /keys/ec/sign", "Property 'alg' is missing.", {"value": DIGEST}),
     bad("POST /keys/ec/sign", "Property 'alg' has an unknown value.", {"alg": "X", "value": DIGEST}),
     bad("POST /keys/ec/sign", "Property 'value' is missing.", {"alg": "ES256"}),
@@ -286,6 +302,30 @@ OURS = [
     bad("PUT /keys/k", "Key transfer blob: schema_version must be 1.0.0.", wrapped(schema_version="2")),
     bad("PUT /keys/k", "Key transfer blob: header is missing.", wrapped(header=None)),
     bad("PUT /keys/k", "Key transfer blob: header.kid must be the identifier of a key of this HSM.", wrapped()),
+    # release policies
+    bad("PATCH /keys/frozen", "AKV.SKR.1020: Immutable Key Release Policy cannot be modified.",
+        {"release_policy": release(anyOf=[{**AUTHORITY, "authority": "https://other.example"}])}),
+    bad("POST /keys/k/create", RELEASE + "it is not a valid JSON object", exportable({"data": "AAAA"})),
+    bad("POST /keys/k/create", RELEASE + "unsupported 'version' property", exportable(release(version="2"))),
+    bad("POST /keys/k/create", RELEASE + "it has more properties than 'version' and 'anyOf'",
+        exportable(release(more=1))),
+    bad("POST /keys/k/create", RELEASE + "'anyOf' must be an array of authorities that is not empty",
+        exportable(release(anyOf=[]))),
+    bad("POST /keys/k/create", RELEASE + "an authority must be an object", exportable(release(anyOf=[1]))),
+    bad("POST /keys/k/create", RELEASE + "'authority' must be an https URL",
+        exportable(release(anyOf=[{**AUTHORITY, "authority": "http://a.example"}]))),
+    bad("POST /keys/k/create", RELEASE + "there must be exactly one of 'anyOf' and 'allOf', and nothing else",
+        exportable(release(anyOf=[{**AUTHORITY, "allOf": [CONDITION]}]))),
+    bad("POST /keys/k/create", RELEASE + "'anyOf' and 'allOf' must be arrays that are not empty",
+        exportable(release(anyOf=[{**AUTHORITY, "anyOf": []}]))),
+    bad("POST /keys/k/create", RELEASE + "a condition must be an object",
+        exportable(release(anyOf=[{**AUTHORITY, "anyOf": [1]}]))),
+    bad("POST /keys/k/create", RELEASE + "'claim' must be a name, or names separated by dots",
+        exportable(release(anyOf=[{**AUTHORITY, "anyOf": [{**CONDITION, "claim": "."}]}]))),
+    bad("POST /keys/k/create", RELEASE + "a claim needs 'equals', and no other operator is supported",
+        exportable(release(anyOf=[{**AUTHORITY, "anyOf": [{"claim": "a"}]}]))),
+    bad("POST /keys/k/create", RELEASE + "value of 'equals' must be a string, a number, true or false",
+        exportable(release(anyOf=[{**AUTHORITY, "anyOf": [{**CONDITION, "equals": []}]}]))),
     # rotation
     bad("POST /keys/ec/rotate", "A key can be rotated only while it has a rotation policy."),
     missing("POST /keys/nope/rotate", "keys/nope"),
@@ -490,6 +530,7 @@ def asked():
             "ec": {"kty": "EC"}, "rsa": {"kty": "RSA"}, "aes": {"kty": "oct"}, "gone": {"kty": "EC"},
             "off": {"kty": "EC", "attributes": {"enabled": False}}, "verifier": {"kty": "EC", "key_ops": ["verify"]},
             "early": {"kty": "EC", "attributes": {"nbf": now + DAY}},
+            "frozen": exportable({**release(), "immutable": True}),
             "late": {"kty": "EC", "attributes": {"exp": now - DAY}},
         }.items():
             p.ok("POST", f"/keys/{name}/create", body)
