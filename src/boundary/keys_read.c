@@ -44,7 +44,8 @@ static hsm_err page_parse(struct request *rq, const struct wire_list *m, struct 
 {
     size_t n = 0;
     if (m->max > PAGE_MAX)
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "Query parameter maxresults must be between 1 and %u.", PAGE_MAX);
+        return request_fail(rq, HSM_E_BAD_PARAMETER,
+                            "Query parameter maxresults must be between 1 and %u.", PAGE_MAX);
     if (m->skip.n > b64_encoded_max(KEY_NAME_MAX) ||
         b64u_decode(ret->token, m->skip, &n) != HSM_OK || n > KEY_NAME_MAX ||
         (n > 0 && !key_name_valid(bytes_of(ret->token, n))))

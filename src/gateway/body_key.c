@@ -90,7 +90,8 @@ static hsm_err read_string(struct body_ctx *c, uint32_t v, size_t max, struct by
     if (json_string(&c->doc, v, (char *)p, cap, &n) != HSM_OK)
         return body_bad(c, "A tag is not valid text.");
     if (n > max)
-        return body_bad(c, "Tag names and values can have at most %u characters.", KEY_TAG_TEXT_MAX);
+        return body_bad(c, "Tag names and values can have at most %u characters.",
+                        KEY_TAG_TEXT_MAX);
     *ret = bytes_of(p, n);
     return HSM_OK;
 }
