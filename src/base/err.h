@@ -33,6 +33,8 @@
       "The role assignment already exists.")                                                       \
     X(HSM_E_MATCHING_ROLE_ASSIGNMENT, 400, "MatchingRoleAssignmentExists",                         \
       "A role assignment with the same role, principal and scope exists.")                         \
+    X(HSM_E_BACKUP_BLOB, 400, "MalformedBackupBlob",                                               \
+      "Backup blob belongs to a different crypto domain and cannot be used with this instance.")   \
     X(HSM_E_NOT_FOUND, 404, "NotFound", "The requested resource does not exist.")                  \
     X(HSM_E_METHOD, 405, "MethodNotAllowed", "The method is not allowed on this resource.")        \
     X(HSM_E_TIMEOUT, 408, "RequestTimeout", "The request was not received in time.")               \

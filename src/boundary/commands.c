@@ -32,6 +32,8 @@ WIRE_OPS(O)
 static const struct command table[256] = {
     REQUEST(OP_KEY_CREATE, true, KEYS_CREATE, SCOPED_KEYS, keys_handle_create),
     REQUEST(OP_KEY_IMPORT, true, KEYS_IMPORT, SCOPED_KEYS, keys_handle_import),
+    REQUEST(OP_KEY_BACKUP, true, KEYS_BACKUP, SCOPED_KEY, keys_handle_backup),
+    REQUEST(OP_KEY_RESTORE, true, KEYS_RESTORE, SCOPED_KEYS, keys_handle_restore),
     REQUEST(OP_KEY_GET, true, KEYS_READ, SCOPED_KEY, keys_handle_get),
     REQUEST(OP_KEY_LIST, true, KEYS_READ, SCOPED_KEYS, keys_handle_list),
     REQUEST(OP_KEY_VERSIONS, true, KEYS_READ, SCOPED_KEY, keys_handle_versions),

@@ -191,6 +191,7 @@ void job_end(struct job *j)
         free(j->make->wrapped);
         free(j->make);
     }
+    free(j->backup);
     free(j->rids);
     wiped_free(j->result, j->result_n);
     copy_free(j, j->owned, j->payload.n + 1);

@@ -6,6 +6,7 @@
 
 #include "boundary/audit.h"
 #include "boundary/handler.h"
+#include "boundary/key_backup.h"
 #include "boundary/keymat.h"
 #include "boundary/state.h"
 #include "boundary/txn.h"
@@ -46,6 +47,13 @@ struct crypto_work {
     size_t name_n;
 };
 
+/* The backup of a key that is written or read. */
+struct key_backup_work {
+    struct key_backup content; /* its views lie in buf; private parts in the seal of the pool */
+    size_t n;
+    uint8_t buf[];
+};
+
 struct job {
     struct request rq; /* first member: handlers get &job->rq */
     struct worker *w;  /* that runs it now */
@@ -67,7 +75,9 @@ struct job {
     bool want_key;                   /* a key by make, then to be run again */
     struct made_key *make;           /* heap; secret part filled once made */
     hsm_err (*after)(struct job *j); /* rest of the work, without the state lock */
+    hsm_err (*work)(struct job *j);  /* without the state lock, then the handler runs again */
     struct crypto_work crypto;
+    struct key_backup_work *backup; /* heap */
 
     /* While its transaction is on its way: */
     struct uuid txn_id;

@@ -62,6 +62,9 @@ struct keymat;
 HSM_MUST_USE hsm_err keymat_transfer_open(struct keymat *kek, struct bytes wrapped,
                                           struct keymat_spec *spec, struct secret_buf *ret_plain,
                                           struct keymat_numbers *ret_numbers, const char **why);
+/* What a serialised private part is, and its public half. HSM_E_CORRUPT. */
+HSM_MUST_USE hsm_err keymat_describe(struct bytes private_part, struct keymat_spec *ret_spec,
+                                     struct keymat_public *ret_public);
 /* Make a usable key of the serialised private part. Checks consistency (RSA: lengths; the bytes
  * come from our own seal). *ret is reference counted: starts with one. */
 HSM_MUST_USE hsm_err keymat_open(struct bytes private_part, struct keymat **ret);

@@ -175,6 +175,16 @@ static void copy_public(const struct keymat_parts *p, struct keymat_public *ret)
     *ret = pub;
 }
 
+hsm_err keymat_describe(struct bytes private_part, struct keymat_spec *ret_spec,
+                        struct keymat_public *ret_public)
+{
+    struct keymat_parts parts;
+    TRY(keymat_parts_decode(private_part, &parts));
+    copy_public(&parts, ret_public);
+    *ret_spec = (struct keymat_spec){.kty = parts.kty, .crv = parts.crv, .bits = parts.bits};
+    return HSM_OK;
+}
+
 hsm_err keymat_finish(const struct wr *w, struct secret_buf *ret_private,
                       struct keymat_public *ret_public)
 {

@@ -6,6 +6,8 @@
 
 hsm_err keys_handle_create(struct request *rq);
 hsm_err keys_handle_import(struct request *rq);
+hsm_err keys_handle_backup(struct request *rq);
+hsm_err keys_handle_restore(struct request *rq);
 hsm_err keys_handle_get(struct request *rq);
 hsm_err keys_handle_list(struct request *rq);
 hsm_err keys_handle_versions(struct request *rq);
@@ -56,6 +58,8 @@ struct new_version {
 };
 /* Room for one more version of that key, which may be new. *ret: the key, or NULL. */
 HSM_MUST_USE hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret);
+/* No key has that name, and there is room for one more. */
+HSM_MUST_USE hsm_err keys_check_absent(struct request *rq, struct bytes name);
 /* Records of the new version of k (NULL: a new key) in the request's transaction, and its answer.
  */
 HSM_MUST_USE hsm_err keys_put_new(struct request *rq, const struct key *k,

@@ -15,19 +15,38 @@ hsm_err keys_check_room(struct request *rq, const struct key *k)
     return HSM_OK;
 }
 
-hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret)
+static hsm_err find_not_deleted(struct request *rq, struct bytes name, const struct key **ret)
 {
-    const struct state *s = rq->b->state;
     const struct key *k = state_key(rq->b->state, name);
     if (k != NULL && key_is_deleted(k))
         return request_fail(rq, HSM_E_CONFLICT, DELETED_TEXT, (int)name.n, (const char *)name.p);
-    if (k != NULL)
-        TRY(keys_check_room(rq, k));
-    if (k == NULL && s->active.n + s->deleted.n >= s->pool.max_keys)
-        return request_fail(rq, HSM_E_BAD_PARAMETER, "The HSM can hold at most %u keys.",
-                            s->pool.max_keys);
     *ret = k;
     return HSM_OK;
+}
+
+static hsm_err check_pool_room(struct request *rq)
+{
+    const struct state *s = rq->b->state;
+    if (s->active.n + s->deleted.n >= s->pool.max_keys)
+        return request_fail(rq, HSM_E_BAD_PARAMETER, "The HSM can hold at most %u keys.",
+                            s->pool.max_keys);
+    return HSM_OK;
+}
+
+hsm_err keys_check_new(struct request *rq, struct bytes name, const struct key **ret)
+{
+    TRY(find_not_deleted(rq, name, ret));
+    return *ret != NULL ? keys_check_room(rq, *ret) : check_pool_room(rq);
+}
+
+hsm_err keys_check_absent(struct request *rq, struct bytes name)
+{
+    const struct key *k = NULL;
+    TRY(find_not_deleted(rq, name, &k));
+    if (k != NULL)
+        return request_fail(rq, HSM_E_CONFLICT, "A key with the name %.*s already exists.",
+                            (int)name.n, (const char *)name.p);
+    return check_pool_room(rq);
 }
 
 hsm_err keys_ask_for(struct request *rq, const struct keymat_spec *spec)

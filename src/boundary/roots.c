@@ -293,27 +293,39 @@ hsm_err roots_decode(struct bytes b, struct roots *ret)
 /* ---- derivation ------------------------------------------------------------------------------ */
 #define INFO_MAX 512u
 
-hsm_err roots_derive(const struct roots *r, const char *label, struct bytes context,
-                     uint8_t out[32])
+static hsm_err hkdf(struct bytes key, struct bytes salt, const char *label, struct bytes context,
+                    uint8_t *out, size_t n)
 {
     uint8_t info[INFO_MAX];
     struct wr w = wr_of(info, sizeof info);
     wr_str(&w, label);
     wr_bytes(&w, context.p, context.n);
     TRY(wr_ok(&w));
-    uint8_t salt[16];
-    memcpy(salt, r->pool.b, sizeof salt);
     char md[] = "SHA256";
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, md, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, r->dek, ROOT_KEY_LEN),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt, sizeof salt),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key.p, key.n),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt.p, salt.n),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, w.n),
         OSSL_PARAM_construct_end(),
     };
     DEFER(kdf_done) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     DEFER(kdf_ctx_done) EVP_KDF_CTX *ctx = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
-    if (ctx == NULL || EVP_KDF_derive(ctx, out, 32, params) != 1)
+    if (ctx == NULL || EVP_KDF_derive(ctx, out, n, params) != 1)
         return openssl_failed();
     return HSM_OK;
+}
+
+hsm_err roots_derive(const struct roots *r, const char *label, struct bytes context,
+                     uint8_t out[32])
+{
+    return hkdf(bytes_of(r->dek, ROOT_KEY_LEN), bytes_of(r->pool.b, sizeof r->pool.b), label,
+                context, out, 32);
+}
+
+hsm_err roots_derive_backup(const struct roots *r, const char *label, struct bytes context,
+                            uint8_t *out, size_t n)
+{
+    static const uint8_t none[1];
+    return hkdf(bytes_of(r->backup, BACKUP_LEN), bytes_of(none, 0), label, context, out, n);
 }

@@ -31,6 +31,11 @@ void roots_done(struct roots *r);
 HSM_MUST_USE hsm_err roots_derive(const struct roots *r, const char *label, struct bytes context,
                                   uint8_t out[32]);
 
+/* n bytes = HKDF-SHA-256(backup key, no salt, info = label || context): nothing of them is of this
+ * pool alone, another one of the same security domain derives the same. */
+HSM_MUST_USE hsm_err roots_derive_backup(const struct roots *r, const char *label,
+                                         struct bytes context, uint8_t *out, size_t n);
+
 /* Seal provider "file" (development): path holds the sealed roots (AES-256-GCM under a random key
  * that lies beside it in path.key, 0600). Both are written temp + fsync + rename before the sandbox
  * closes. Protection level "software". */

@@ -93,6 +93,7 @@ static void reset(struct worker *w, struct job *j)
     j->want_slow = false;
     j->want_key = false;
     j->after = NULL;
+    j->work = NULL;
     w->txn = (struct txn){0};
     w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
 }
@@ -307,6 +308,15 @@ static bool make_key(struct worker *w, struct job *j)
     return err == HSM_OK;
 }
 
+static bool do_work(struct worker *w, struct job *j)
+{
+    hsm_err err = j->work(j);
+    if (err == HSM_OK || make_room(w, j, err))
+        return true;
+    job_finish(w, j, err, false);
+    return false;
+}
+
 /* After the handler: true when the job is to be run again by this worker. */
 static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge)
 {
@@ -326,6 +336,8 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
         to_pool(w, j, &b->maker_queue, making_cost(m));
     } else if (j->want_key) {
         return make_key(w, j);
+    } else if (j->work != NULL) {
+        return do_work(w, j);
     } else if (w->txn.n > 0) {
         propose(w, j);
     } else {

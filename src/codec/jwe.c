@@ -120,41 +120,57 @@ static hsm_err put_header(const char *alg, const char *kid, struct wr *out)
     return HSM_OK;
 }
 
-static hsm_err seal(const uint8_t cek[JWE_CEK_LEN], const char *alg, const char *kid,
-                    struct bytes encrypted_key, struct bytes plaintext, struct wr *out)
+/* ct: room for plaintext.n + BLOCK_LEN bytes; may be where the plaintext is. */
+static hsm_err seal_with(const uint8_t cek[JWE_CEK_LEN], const char *alg, const char *kid,
+                         struct bytes encrypted_key, struct bytes plaintext, uint8_t *ct,
+                         struct wr *out)
 {
     uint8_t iv[IV_LEN];
     uint8_t tag[TAG_LEN];
-    DEFER(secret_buf_done) struct secret_buf ct = {0};
     if (plaintext.n > INT32_MAX - 2 * BLOCK_LEN)
         return HSM_E_RANGE;
     HSM_ASSERT(RAND_bytes(iv, sizeof iv) == 1);
-    TRY(secret_buf_new(&ct, plaintext.n + BLOCK_LEN));
     size_t ct_n = 0;
-    if (!cbc(true, cek, iv, plaintext, ct.p, &ct_n))
+    if (!cbc(true, cek, iv, plaintext, ct, &ct_n))
         return HSM_E_INTERNAL;
     size_t start = out->n;
     TRY(put_header(alg, kid, out));
     if (out->overflow)
         return HSM_E_RANGE;
     struct bytes aad = bytes_of(out->p + start, out->n - start);
-    if (!tag_of(cek, aad, bytes_of(iv, sizeof iv), bytes_of(ct.p, ct_n), tag))
+    if (!tag_of(cek, aad, bytes_of(iv, sizeof iv), bytes_of(ct, ct_n), tag))
         return HSM_E_INTERNAL;
     wr_u8(out, '.');
     put_part(out, encrypted_key);
     wr_u8(out, '.');
     put_part(out, bytes_of(iv, sizeof iv));
     wr_u8(out, '.');
-    put_part(out, bytes_of(ct.p, ct_n));
+    put_part(out, bytes_of(ct, ct_n));
     wr_u8(out, '.');
     put_part(out, bytes_of(tag, sizeof tag));
     return wr_ok(out);
+}
+
+static hsm_err seal(const uint8_t cek[JWE_CEK_LEN], const char *alg, const char *kid,
+                    struct bytes encrypted_key, struct bytes plaintext, struct wr *out)
+{
+    DEFER(secret_buf_done) struct secret_buf ct = {0};
+    if (plaintext.n > INT32_MAX - 2 * BLOCK_LEN)
+        return HSM_E_RANGE;
+    TRY(secret_buf_new(&ct, plaintext.n + BLOCK_LEN));
+    return seal_with(cek, alg, kid, encrypted_key, plaintext, ct.p, out);
 }
 
 hsm_err jwe_seal_dir(const uint8_t cek[JWE_CEK_LEN], const char *kid, struct bytes plaintext,
                      struct wr *out)
 {
     return seal(cek, "dir", kid, (struct bytes){0}, plaintext, out);
+}
+
+hsm_err jwe_seal_dir_over(const uint8_t cek[JWE_CEK_LEN], const char *kid, uint8_t *buf, size_t n,
+                          struct wr *out)
+{
+    return seal_with(cek, "dir", kid, (struct bytes){0}, bytes_of(buf, n), buf, out);
 }
 
 static bool set_oaep(EVP_PKEY_CTX *ctx)
@@ -247,9 +263,10 @@ static hsm_err decode_exact(struct bytes part, uint8_t *dst, size_t n)
     return HSM_OK;
 }
 
-/* Authenticate first; only then does the padding get looked at. */
-static hsm_err open_parts(struct bytes part[PARTS], const uint8_t cek[JWE_CEK_LEN],
-                          struct secret_buf *ret)
+/* Authenticate first; only then does the padding get looked at. buf: room for the decoded
+ * ciphertext, which becomes the plaintext. */
+static hsm_err open_into(struct bytes part[PARTS], const uint8_t cek[JWE_CEK_LEN], uint8_t *buf,
+                         size_t *ret_n)
 {
     uint8_t iv[IV_LEN];
     uint8_t tag[TAG_LEN];
@@ -257,39 +274,61 @@ static hsm_err open_parts(struct bytes part[PARTS], const uint8_t cek[JWE_CEK_LE
     size_t ct_n;
     TRY(decode_exact(part[IV], iv, sizeof iv));
     TRY(decode_exact(part[TAG], tag, sizeof tag));
-    DEFER(secret_buf_done) struct secret_buf ct = {0};
-    DEFER(secret_buf_done) struct secret_buf plain = {0};
-    TRY(secret_buf_new(&ct, b64_decoded_max(part[CIPHERTEXT].n)));
-    if (b64u_decode(ct.p, part[CIPHERTEXT], &ct_n) != HSM_OK || ct_n == 0 || ct_n % BLOCK_LEN != 0)
+    if (b64u_decode(buf, part[CIPHERTEXT], &ct_n) != HSM_OK || ct_n == 0 || ct_n % BLOCK_LEN != 0)
         return HSM_E_CRYPTO;
-    if (!tag_of(cek, part[HEADER], bytes_of(iv, sizeof iv), bytes_of(ct.p, ct_n), want))
+    if (!tag_of(cek, part[HEADER], bytes_of(iv, sizeof iv), bytes_of(buf, ct_n), want))
         return HSM_E_INTERNAL;
     bool authentic = ct_eq(tag, want, TAG_LEN);
     secret_wipe(want, sizeof want);
     if (!authentic)
         return HSM_E_CRYPTO;
-    TRY(secret_buf_new(&plain, ct_n + BLOCK_LEN));
-    size_t n;
-    if (!cbc(false, cek, iv, bytes_of(ct.p, ct_n), plain.p, &n)) {
+    if (!cbc(false, cek, iv, bytes_of(buf, ct_n), buf, ret_n)) {
         ERR_clear_error();
         return HSM_E_CRYPTO;
     }
+    return HSM_OK;
+}
+
+static hsm_err open_parts(struct bytes part[PARTS], const uint8_t cek[JWE_CEK_LEN],
+                          struct secret_buf *ret)
+{
+    DEFER(secret_buf_done) struct secret_buf plain = {0};
     struct secret_buf exact;
+    size_t n;
+    TRY(secret_buf_new(&plain, b64_decoded_max(part[CIPHERTEXT].n)));
+    TRY(open_into(part, cek, plain.p, &n));
     TRY(secret_buf_new(&exact, n));
     memcpy(exact.p, plain.p, n);
     *ret = exact;
     return HSM_OK;
 }
 
+static hsm_err split_dir(struct bytes text, const char *kid, struct bytes part[PARTS])
+{
+    TRY(split(text, part));
+    TRY(check_header(part[HEADER], "dir", kid));
+    return part[KEY].n == 0 ? HSM_OK : HSM_E_CRYPTO;
+}
+
 hsm_err jwe_open_dir(struct bytes text, const uint8_t cek[JWE_CEK_LEN], const char *kid,
                      struct secret_buf *ret)
 {
     struct bytes part[PARTS];
-    TRY(split(text, part));
-    TRY(check_header(part[HEADER], "dir", kid));
-    if (part[KEY].n != 0)
-        return HSM_E_CRYPTO;
+    TRY(split_dir(text, kid, part));
     return open_parts(part, cek, ret);
+}
+
+hsm_err jwe_open_dir_into(struct bytes text, const uint8_t cek[JWE_CEK_LEN], const char *kid,
+                          uint8_t *buf, size_t cap, struct bytes *ret)
+{
+    struct bytes part[PARTS];
+    size_t n;
+    TRY(split_dir(text, kid, part));
+    if (b64_decoded_max(part[CIPHERTEXT].n) > cap)
+        return HSM_E_CRYPTO;
+    TRY(open_into(part, cek, buf, &n));
+    *ret = bytes_of(buf, n);
+    return HSM_OK;
 }
 
 /* The content key of the message. Whatever is wrong with it, the result is a key: a random one

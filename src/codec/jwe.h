@@ -21,6 +21,14 @@ HSM_MUST_USE hsm_err jwe_seal_rsa(EVP_PKEY *rsa_public, const char *kid, struct 
 /* alg must be dir, kid must equal, IV 16, TAG 32; MAC before padding; one error HSM_E_CRYPTO. */
 HSM_MUST_USE hsm_err jwe_open_dir(struct bytes text, const uint8_t cek[JWE_CEK_LEN],
                                   const char *kid, struct secret_buf *ret);
+/* The same for plaintexts that are no secrets, without memory of their own. Sealing overwrites the
+ * plaintext; buf[n + 16]. Opening needs b64_decoded_max(text.n) bytes; *ret lies in them, and on
+ * error they hold nothing of meaning. */
+HSM_MUST_USE hsm_err jwe_seal_dir_over(const uint8_t cek[JWE_CEK_LEN], const char *kid,
+                                       uint8_t *buf, size_t n, struct wr *out);
+HSM_MUST_USE hsm_err jwe_open_dir_into(struct bytes text, const uint8_t cek[JWE_CEK_LEN],
+                                       const char *kid, uint8_t *buf, size_t cap,
+                                       struct bytes *ret);
 HSM_MUST_USE hsm_err jwe_open_rsa(struct bytes text, EVP_PKEY *rsa_private, struct secret_buf *ret);
 
 #endif

@@ -189,6 +189,42 @@ static void dir_mutants(void **state)
     mutate_each(wr_view(&w), one_dir_mutant, NULL);
 }
 
+/* In the caller's memory: both ways give and take what the others do. */
+static void in_place(void **state)
+{
+    static uint8_t buf[70000], plain[65536];
+    static char text[100000];
+    static const size_t sizes[] = {0, 1, 15, 16, 17, 4096, 65535, 65536};
+    (void)state;
+    for (size_t i = 0; i < sizeof plain; i++)
+        plain[i] = (uint8_t)(i * 7 + i / 256);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t n = sizes[i];
+        struct secret_buf got = {0};
+        struct bytes view;
+        struct wr w = wr_of(text, sizeof text);
+        memcpy(buf, plain, n);
+        assert_int_equal(jwe_seal_dir_over(test_cek, "k", buf, n, &w), HSM_OK);
+        assert_int_equal(jwe_open_dir(wr_view(&w), test_cek, "k", &got), HSM_OK);
+        assert_true(bytes_eq(bytes_of(got.p, got.n), bytes_of(plain, n)));
+        secret_buf_done(&got);
+        assert_int_equal(
+            jwe_open_dir_into(wr_view(&w), test_cek, "k", buf, b64_decoded_max(w.n), &view),
+            HSM_OK);
+        assert_true(bytes_eq(view, bytes_of(plain, n)) && view.p == buf);
+        assert_int_equal(jwe_open_dir_into(wr_view(&w), test_cek, "j", buf, sizeof buf, &view),
+                         HSM_E_CRYPTO);
+        assert_int_equal(jwe_open_dir_into(wr_view(&w), test_cek, "k", buf, n, &view),
+                         HSM_E_CRYPTO);
+        text[w.n / 2] ^= 1;
+        assert_int_equal(jwe_open_dir_into(wr_view(&w), test_cek, "k", buf, sizeof buf, &view),
+                         HSM_E_CRYPTO);
+        struct wr small = wr_of(text, w.n - 1);
+        memcpy(buf, plain, n);
+        assert_int_equal(jwe_seal_dir_over(test_cek, "k", buf, n, &small), HSM_E_RANGE);
+    }
+}
+
 /* Replace the header of a good text: all of these must fail before or at the tag. */
 static void refused_headers(void **state)
 {
@@ -227,6 +263,7 @@ int main(void)
         cmocka_unit_test(dir_vectors),    cmocka_unit_test(rsa_vectors),
         cmocka_unit_test(rsa_round_trip), cmocka_unit_test(rsa_mutants),
         cmocka_unit_test(dir_mutants),    cmocka_unit_test(refused_headers),
+        cmocka_unit_test(in_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

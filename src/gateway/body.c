@@ -169,6 +169,7 @@ static bool write_bodiless(const struct route *r, struct wr *out)
     case OP_DELETED_LIST:
         put_list(r, out);
         return true;
+    case OP_KEY_BACKUP:
     case OP_KEY_DELETE:
     case OP_KEY_ROTATE:
     case OP_ROTATION_GET:
@@ -212,6 +213,9 @@ hsm_err body_write(const struct route *r, struct bytes body, struct body_ctx *c,
         break;
     case OP_KEY_IMPORT:
         TRY(body_key_import(r, c, out));
+        break;
+    case OP_KEY_RESTORE:
+        TRY(body_key_restore(c, out));
         break;
     case OP_KEY_UPDATE:
         TRY(body_key_update(r, c, out));

@@ -27,6 +27,7 @@ HSM_MUST_USE hsm_err body_write(const struct route *r, struct bytes body, struct
 /* The parts; the document is parsed into c->doc. */
 HSM_MUST_USE hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *out);
+HSM_MUST_USE hsm_err body_key_restore(struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_crypto(const struct route *r, struct body_ctx *c, struct wr *out);
 HSM_MUST_USE hsm_err body_rotation_put(const struct route *r, struct body_ctx *c, struct wr *out);

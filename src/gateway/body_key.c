@@ -11,6 +11,7 @@
 #define POLICY_BYTES_MAX 65536
 #define VALUE_BYTES_MAX  131072
 #define SMALL_BYTES_MAX  64
+#define BACKUP_BYTES_MAX 890000
 #define JWK_BYTES_MAX    32768
 #define TIME_MAX         253402300799 /* 9999-12-31 */
 
@@ -241,6 +242,28 @@ hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *ou
     TRY(read_tags(c, &m.tags, &there));
     TRY(read_policy(c, true, &m.release_policy, &m.policy_immutable));
     wire_key_import_put(out, &m);
+    return HSM_OK;
+}
+
+/* What cannot be the text of a backup goes on as an empty one: there is one answer to everything
+ * that is no backup of this HSM, and it is the boundary's. */
+hsm_err body_key_restore(struct body_ctx *c, struct wr *out)
+{
+    struct wire_key_backup m = {0};
+    struct bytes text;
+    size_t n;
+    uint32_t v = json_get_nn(&c->doc, 0, "value");
+    if (v == JSON_NONE || json_type_of(&c->doc, v) != JSON_STRING)
+        return body_bad(c, v == JSON_NONE ? "Property 'value' is missing."
+                                          : "Property 'value' must be a base64url string.");
+    if (json_plain(&c->doc, v, &text) == HSM_OK && text.n <= b64_encoded_max(BACKUP_BYTES_MAX)) {
+        uint8_t *p = scratch_take(c->scratch, b64_decoded_max(text.n));
+        if (p == NULL)
+            return HSM_E_RANGE;
+        if (b64u_decode(p, text, &n) == HSM_OK && n <= BACKUP_BYTES_MAX)
+            m.value = bytes_of(p, n);
+    }
+    wire_key_backup_put(out, &m);
     return HSM_OK;
 }
 

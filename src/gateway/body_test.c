@@ -187,6 +187,36 @@ static void test_key_import(void **state)
     assert_int_equal(run(OP_KEY_IMPORT, text), HSM_OK);
 }
 
+static void test_key_restore(void **state)
+{
+    static char text[1200000];
+    static const char *const none[] = {"{\"value\":\"\"}", "{\"value\":\"A\"}",
+                                       "{\"value\":\"+/\"}", "{\"value\":\"AA\\u0041\"}"};
+    (void)state;
+    assert_int_equal(run(OP_KEY_RESTORE, "{\"value\":\"YS5iLg\"}"), HSM_OK);
+    DECODE(key_backup, m);
+    assert_true(bytes_eq_str(m.value, "a.b."));
+    /* what is no backup is not told apart here */
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        assert_int_equal(run(OP_KEY_RESTORE, none[i]), HSM_OK);
+        DECODE(key_backup, empty);
+        assert_int_equal(empty.value.n, 0);
+    }
+    assert_int_equal(run(OP_KEY_RESTORE, "{}"), HSM_E_BAD_PARAMETER);
+    assert_int_equal(run(OP_KEY_RESTORE, "{\"value\":null}"), HSM_E_BAD_PARAMETER);
+    assert_int_equal(run(OP_KEY_RESTORE, "{\"value\":{}}"), HSM_E_BAD_PARAMETER);
+    assert_int_equal(run(OP_KEY_RESTORE, "[]"), HSM_E_BAD_PARAMETER);
+    /* the largest, and one character more */
+    for (int more = 0; more < 2; more++) {
+        int n = 1186667 + more;
+        (void)snprintf(text, sizeof text, "{\"value\":\"%0*d\"}", n, 0);
+        memset(text + 10, 'A', (size_t)n);
+        assert_int_equal(run(OP_KEY_RESTORE, text), HSM_OK);
+        DECODE(key_backup, large);
+        assert_int_equal(large.value.n, more == 0 ? 890000 : 0);
+    }
+}
+
 static void test_key_update(void **state)
 {
     (void)state;
@@ -487,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_key_create),
         cmocka_unit_test(test_key_create_refusals),
         cmocka_unit_test(test_key_import),
+        cmocka_unit_test(test_key_restore),
         cmocka_unit_test(test_key_update),
         cmocka_unit_test(test_crypto),
         cmocka_unit_test(test_crypto_limits),

@@ -206,6 +206,36 @@ static void test_import_is_secret(void **state)
     assert_true(k->x.secret);
 }
 
+static void test_backup_of_a_key(void **state)
+{
+    struct kit *k = *state;
+    const struct wire_key_backup m = {.value = bytes_str("a.b.c")};
+    struct wire_key key = sample_key(KTY_OCT);
+    key.key_ops = KEY_OP_SIGN;
+    with_token(k, "POST /keys/k1/backup?api-version=7.6", "");
+    receive(k, OP_KEY_BACKUP);
+    BODY(k, key_name, asked);
+    assert_true(bytes_eq_str(asked.name, "k1"));
+    wire_key_backup_put(result(k), &m);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200, "{\"value\":\"YS5iLmM\"}");
+    with_token(k, "POST /keys/restore?api-version=7.6", "{\"value\":\"YS5iLmM\"}");
+    receive(k, OP_KEY_RESTORE);
+    BODY(k, key_backup, given);
+    assert_true(bytes_eq_str(given.value, "a.b.c"));
+    wire_key_put(result(k), &key);
+    answer(k, HSM_OK, "", false);
+    expect_ok(k, 200,
+              "{" ATTRS_TEXT ",\"key\":{\"key_ops\":[\"sign\"],\"kid\":\"" KID
+              "\",\"kty\":\"oct-HSM\"}}");
+    with_token(k, "POST /keys/restore?api-version=7.6", "{\"value\":\"?\"}");
+    receive(k, OP_KEY_RESTORE);
+    answer(k, HSM_E_BACKUP_BLOB, "", false);
+    expect_error(k, 400, "MalformedBackupBlob",
+                 "Backup blob belongs to a different crypto domain and cannot be used with this "
+                 "instance.");
+}
+
 static void test_crypto(void **state)
 {
     struct kit *k = *state;
@@ -449,9 +479,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_key_bundles),     T(test_oct_and_deleted),  T(test_lists),
-        T(test_crypto),          T(test_import_is_secret), T(test_roles),
-        T(test_security_domain), T(test_kid_hosts),        T(test_rng_and_settings),
+        T(test_key_bundles),
+        T(test_oct_and_deleted),
+        T(test_lists),
+        T(test_crypto),
+        T(test_import_is_secret),
+        T(test_backup_of_a_key),
+        T(test_roles),
+        T(test_security_domain),
+        T(test_kid_hosts),
+        T(test_rng_and_settings),
         T(test_rotation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     switch (ctx->op) {
     case OP_KEY_CREATE:
     case OP_KEY_IMPORT:
+    case OP_KEY_RESTORE:
     case OP_KEY_GET:
     case OP_KEY_UPDATE:
     case OP_KEY_DELETE:
@@ -13,6 +14,9 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_KEY_RECOVER:
     case OP_KEY_ROTATE:
         TRY(render_key(ctx, result, &j));
+        break;
+    case OP_KEY_BACKUP:
+        TRY(render_key_backup(result, &j));
         break;
     case OP_KEY_LIST:
     case OP_KEY_VERSIONS:

@@ -24,6 +24,7 @@ HSM_MUST_USE hsm_err render_result(const struct render_ctx *ctx, struct bytes re
 /* The parts. */
 HSM_MUST_USE hsm_err render_key(const struct render_ctx *ctx, struct bytes result,
                                 struct json_wr *j);
+HSM_MUST_USE hsm_err render_key_backup(struct bytes result, struct json_wr *j);
 HSM_MUST_USE hsm_err render_key_page(const struct render_ctx *ctx, struct bytes result,
                                      struct json_wr *j);
 HSM_MUST_USE hsm_err render_crypto(const struct render_ctx *ctx, struct bytes result,

@@ -148,6 +148,17 @@ hsm_err render_key(const struct render_ctx *ctx, struct bytes result, struct jso
     return HSM_OK;
 }
 
+hsm_err render_key_backup(struct bytes result, struct json_wr *j)
+{
+    struct wire_key_backup m;
+    TRY(wire_key_backup_decode(result, &m));
+    json_obj_open(j);
+    json_name(j, "value");
+    json_put_b64u(j, m.value);
+    json_obj_close(j);
+    return HSM_OK;
+}
+
 static hsm_err put_item(struct json_wr *j, const struct render_ctx *ctx, struct bytes item)
 {
     struct wire_key k;

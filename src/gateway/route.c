@@ -5,6 +5,7 @@
 
 #define BODY_MAX_DEFAULT (64u << 10)
 #define BODY_MAX_LARGE   (256u << 10)
+#define BODY_MAX_RESTORE (1200u << 10) /* base64url of the largest backup of a key */
 
 /* Path templates. Segments: literal, {n} key name, {v} version, {g} role guid, {s} setting,
  * * anything. */
@@ -51,6 +52,8 @@ static const struct entry table[] = {
     {HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}", NULL},
     {HTTP1_PATCH, OP_KEY_UPDATE, "keys/{n}/{v}", NULL},
     {HTTP1_DELETE, OP_KEY_DELETE, "keys/{n}", NULL},
+    {HTTP1_POST, OP_KEY_BACKUP, "keys/{n}/backup", NULL},
+    {HTTP1_POST, OP_KEY_RESTORE, "keys/restore", NULL},
     {HTTP1_GET, OP_KEY_LIST, "keys", NULL},
     {HTTP1_GET, OP_KEY_VERSIONS, "keys/{n}/versions", NULL},
     {HTTP1_GET, OP_DELETED_LIST, "deletedkeys", NULL},
@@ -70,8 +73,6 @@ static const struct entry table[] = {
     {HTTP1_GET, OP_SETTING_LIST, "settings", NULL},
     {HTTP1_GET, OP_SETTING_GET, "settings/{s}", NULL},
     {HTTP1_PATCH, OP_SETTING_UPDATE, "settings/{s}", NULL},
-    MISSING(HTTP1_POST, "keys/{n}/backup", "Backup key"),
-    MISSING(HTTP1_POST, "keys/restore", "Restore key"),
     MISSING(HTTP1_POST, "keys/{n}/release", "Release key"),
     MISSING(HTTP1_POST, "keys/{n}/{v}/release", "Release key"),
     MISSING(HTTP1_GET, "keys/{n}/attestation", "Get key attestation"),
@@ -396,20 +397,25 @@ hsm_err route_parse(enum http1_method method, const struct url_target *t, struct
 
 size_t route_body_limit(struct bytes target)
 {
-    static const char *const large[] = {"/encrypt",
-                                        "/decrypt",
-                                        "/wrapkey",
-                                        "/unwrapkey",
-                                        "/securitydomain/download",
-                                        "/securitydomain/upload"};
+    static const struct {
+        const char *end;
+        size_t max;
+    } larger[] = {{"/encrypt", BODY_MAX_LARGE},
+                  {"/decrypt", BODY_MAX_LARGE},
+                  {"/wrapkey", BODY_MAX_LARGE},
+                  {"/unwrapkey", BODY_MAX_LARGE},
+                  {"/securitydomain/download", BODY_MAX_LARGE},
+                  {"/securitydomain/upload", BODY_MAX_LARGE},
+                  {"/keys/restore", BODY_MAX_RESTORE},
+                  {"/keys//restore", BODY_MAX_RESTORE}};
     const uint8_t *mark = target.n > 0 ? memchr(target.p, '?', target.n) : NULL;
     size_t n = mark != NULL ? (size_t)(mark - target.p) : target.n;
     while (n > 1 && target.p[n - 1] == '/')
         n--;
-    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {
-        size_t k = strlen(large[i]);
-        if (n >= k && bytes_ieq(bytes_of(target.p + n - k, k), bytes_str(large[i])))
-            return BODY_MAX_LARGE;
+    for (size_t i = 0; i < sizeof larger / sizeof larger[0]; i++) {
+        size_t k = strlen(larger[i].end);
+        if (n >= k && bytes_ieq(bytes_of(target.p + n - k, k), bytes_str(larger[i].end)))
+            return larger[i].max;
     }
     return BODY_MAX_DEFAULT;
 }

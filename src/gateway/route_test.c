@@ -78,6 +78,10 @@ static void test_table(void **state)
         /* a key may be called like anything else in the tree */
         {HTTP1_GET, "/keys/providers", OP_KEY_GET, "providers", ""},
         {HTTP1_POST, "/keys/restore/create", OP_KEY_CREATE, "restore", ""},
+        {HTTP1_POST, "/keys/k1/backup", OP_KEY_BACKUP, "k1", ""},
+        {HTTP1_POST, "/keys/restore", OP_KEY_RESTORE, "", ""},
+        {HTTP1_POST, "/keys//restore/", OP_KEY_RESTORE, "", ""},
+        {HTTP1_PUT, "/keys/restore", OP_KEY_IMPORT, "restore", ""},
         {HTTP1_GET, "/keys/restore", OP_KEY_GET, "restore", ""},
         {HTTP1_GET, "/keys/versions/versions", OP_KEY_VERSIONS, "versions", ""},
     };
@@ -261,9 +265,6 @@ static void test_missing_operations(void **state)
         enum http1_method m;
         const char *path;
     } c[] = {
-        {HTTP1_POST, "/keys/k1/backup"},
-        {HTTP1_POST, "/keys/restore"},
-        {HTTP1_POST, "/keys//restore"},
         {HTTP1_POST, "/keys/k1//release"},
         {HTTP1_POST, "/keys/k1/" V "/release"},
         {HTTP1_GET, "/keys/k1//attestation"},
@@ -299,6 +300,10 @@ static void test_body_limits(void **state)
     assert_int_equal(route_body_limit(bytes_str("/keys/k//encrypt/")), 256u << 10);
     assert_int_equal(route_body_limit(bytes_str("/keys/k/sign")), 64u << 10);
     assert_int_equal(route_body_limit(bytes_str("/securitydomain/download")), 256u << 10);
+    assert_int_equal(route_body_limit(bytes_str("/keys/restore?api-version=7.4")), 1200u << 10);
+    assert_int_equal(route_body_limit(bytes_str("/keys//restore/")), 1200u << 10);
+    assert_int_equal(route_body_limit(bytes_str("/keys/k/restore")), 64u << 10);
+    assert_int_equal(route_body_limit(bytes_str("/restore")), 64u << 10);
     assert_int_equal(route_body_limit(bytes_str("/keys/k?x=/encrypt")), 64u << 10);
     assert_int_equal(route_body_limit(bytes_str("/")), 64u << 10);
     assert_int_equal(route_body_limit(bytes_str("")), 64u << 10);

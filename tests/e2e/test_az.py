@@ -274,6 +274,22 @@ def test_exportable_with_a_policy(az, tmp_path):
     assert status == 1 and "Exportable keys must have release policy" in text
 
 
+def test_backup_and_restore(az, tmp_path):
+    made = key(az, "create", "--name", "saved", "--kty", "EC-HSM", "--curve", "P-256")
+    file = tmp_path / "saved.backup"
+    key(az, "backup", "--name", "saved", "--file", file)
+    assert file.read_bytes().count(b".") == 4
+    key(az, "delete", "--name", "saved")
+    key(az, "purge", "--name", "saved")
+    back = key(az, "restore", "--file", file)
+    assert back["key"]["kid"] == made["key"]["kid"] and back["key"]["x"] == made["key"]["x"]
+    status, text = az.fails("keyvault", "key", "restore", "--hsm-name", HSM, "--file", file)
+    assert status == 1 and "already exists" in text
+    file.write_bytes(b"nothing of ours")
+    status, text = az.fails("keyvault", "key", "restore", "--hsm-name", HSM, "--file", file)
+    assert status == 1 and "MalformedBackupBlob" in text
+
+
 def test_names_arrive_in_lower_case(az, fresh):
     made = az("keyvault", "key", "show", "--hsm-name", HSM.upper(), "--name", "rsa")
     assert made["key"]["kid"].startswith(fresh.pool_url + "/keys/rsa/")

@@ -91,6 +91,16 @@ def keys(calls):
     refusals(calls, "DeleteKey", key_name=gone, more=[({}, 404)])
     calls("CreateKey", 409, key_name=gone, body={"kty": "EC"})
     calls("ImportKey", 409, key_name=gone, body={"key": jwk})
+    blob = {"value": calls("BackupKey", 200, key_name=n)["value"]}
+    refusals(calls, "BackupKey", key_name=n, more=[missing])
+    calls("RestoreKey", 409, body=blob)
+    refusals(calls, "RestoreKey", body=blob, more=[({"body": {}}, 400), ({"body": {"value": "AAAA"}}, 400)])
+    back = n + "-back"
+    calls("CreateKey", 200, key_name=back, body={"kty": "EC"})
+    blob = {"value": calls("BackupKey", 200, key_name=back)["value"]}
+    calls("DeleteKey", 200, key_name=back)
+    calls("PurgeDeletedKey", 204, key_name=back)
+    calls("RestoreKey", 200, body=blob)
     calls("ListDeletedKeys", 200)
     refusals(calls, "ListDeletedKeys", more=[({"query": "?maxresults=26"}, 400)])
     calls("GetDeletedKey", 200, key_name=gone)

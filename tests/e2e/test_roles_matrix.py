@@ -81,6 +81,7 @@ def probes():
             ("keys/read/action", s, "GET", f"/keys/{key}/rotationpolicy", None),
             ("keys/write/action", s, "PUT", f"/keys/{key}/rotationpolicy", {"attributes": {"expiryTime": "P1D"}}),
             ("keys/rotate/action", s, "POST", f"/keys/{key}/rotate", None),
+            ("keys/backup/action", s, "POST", f"/keys/{key}/backup", None),
             ("keys/delete", f"/keys/{key}-none", "DELETE", f"/keys/{key}-none", None),
             ("keys/deletedKeys/read/action", s, "GET", f"/deletedkeys/{key}", None),
             ("keys/deletedKeys/recover/action", s, "POST", f"/deletedkeys/{key}/recover", None),
@@ -95,6 +96,8 @@ def probes():
         ("keys/read/action", "/keys", "GET", "/keys", None),
         ("keys/deletedKeys/read/action", "/keys", "GET", "/deletedkeys", None),
         ("keys/create", "/keys", "POST", "/keys/probe/create", {"kty": "RSA-HSM", "key_size": 1111}),
+        ("keys/import/action", "/keys", "PUT", "/keys/probe", {"key": {"kty": "oct"}}),
+        ("keys/restore/action", "/keys", "POST", "/keys/restore", {"value": "AAAA"}),
         ("securitydomain/download/action", "/", "POST", "/securitydomain/download", {"certificates": [], "required": 2}),
         ("securitydomain/download/read", "/", "GET", "/securitydomain/download/pending", None),
         ("securitydomain/upload/read", "/", "GET", "/securitydomain/upload/pending", None),
@@ -122,8 +125,7 @@ def probes():
 # No route for them in this version (501 for everybody); what the roles contain is checked through the definitions.
 NOT_REACHABLE = {"securitydomain/upload/action", "securitydomain/transferkey/read",
                  "backup/start/action", "backup/status/action", "restore/start/action",
-                 "restore/status/action", "keys/import/action", "keys/release/action",
-                 "keys/backup/action", "keys/restore/action", "keys/export/action", "keys/derive/action"}
+                 "restore/status/action", "keys/release/action", "keys/export/action", "keys/derive/action"}
 
 
 def covers(assigned, requested):

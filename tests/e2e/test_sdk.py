@@ -151,6 +151,28 @@ def test_release_policy(keys):
         keys.create_ec_key("sdk-export", release_policy=KeyReleasePolicy(policy("sdk-test")))
 
 
+def test_backup_and_restore(keys, credential):
+    made = [keys.create_ec_key("sdk-backup", curve="P-256", tags={"a": "b"}), keys.create_rsa_key("sdk-backup", size=2048)]
+    blob = keys.backup_key("sdk-backup")
+    assert isinstance(blob, bytes) and blob.count(b".") == 4
+    with pytest.raises(ResourceExistsError, match="already exists"):
+        keys.restore_key_backup(blob)
+    keys.begin_delete_key("sdk-backup").wait()
+    with pytest.raises(ResourceExistsError, match="deleted but recoverable"):
+        keys.restore_key_backup(blob)
+    keys.purge_deleted_key("sdk-backup")
+    back = keys.restore_key_backup(blob)
+    assert back.id == made[1].id and back.key.n == made[1].key.n
+    assert back.properties.created_on == made[1].properties.created_on
+    old = keys.get_key("sdk-backup", made[0].properties.version)
+    assert old.key.x == made[0].key.x and old.properties.tags == {"a": "b"}
+    digest = hashlib.sha256(b"message").digest()
+    signed = crypto(back, credential).sign(SignatureAlgorithm.rs256, digest).signature
+    assert crypto(back, credential).verify(SignatureAlgorithm.rs256, digest, signed).is_valid
+    with pytest.raises(HttpResponseError, match="Backup blob belongs to a different crypto domain"):
+        keys.restore_key_backup(blob[:-1] + b"A")
+
+
 def test_lists_of_more_than_a_page(keys, pool):
     names = {f"sdk-page-{i:02}" for i in range(60)}
     for name in names:
