@@ -1,8 +1,7 @@
 #include "gateway/render.h"
 
-hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct wr *out)
+static hsm_err render_of_a_key(const struct render_ctx *ctx, struct bytes result, struct json_wr *j)
 {
-    struct json_wr j = json_wr_of(out);
     switch (ctx->op) {
     case OP_KEY_CREATE:
     case OP_KEY_IMPORT:
@@ -13,24 +12,34 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_DELETED_GET:
     case OP_KEY_RECOVER:
     case OP_KEY_ROTATE:
-        TRY(render_key(ctx, result, &j));
-        break;
+        return render_key(ctx, result, j);
     case OP_KEY_BACKUP:
-        TRY(render_key_backup(result, &j));
-        break;
+        return render_key_backup(result, j);
     case OP_KEY_LIST:
     case OP_KEY_VERSIONS:
     case OP_DELETED_LIST:
-        TRY(render_key_page(ctx, result, &j));
-        break;
+        return render_key_page(ctx, result, j);
     case OP_ENCRYPT:
     case OP_DECRYPT:
     case OP_WRAP:
     case OP_UNWRAP:
     case OP_SIGN:
     case OP_VERIFY:
-        TRY(render_crypto(ctx, result, &j));
-        break;
+        return render_crypto(ctx, result, j);
+    case OP_ROTATION_GET:
+    case OP_ROTATION_PUT:
+        return render_rotation_policy(ctx, result, j);
+    case OP_KEY_PURGE:
+        return HSM_OK;
+    default:
+        return HSM_E_INTERNAL;
+    }
+}
+
+hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct wr *out)
+{
+    struct json_wr j = json_wr_of(out);
+    switch (ctx->op) {
     case OP_ROLE_DEFINITION_GET:
     case OP_ROLE_DEFINITION_PUT:
     case OP_ROLE_DEFINITION_DELETE:
@@ -52,10 +61,6 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_SD_UPLOAD_STATUS:
         TRY(render_sd_status(result, &j));
         break;
-    case OP_ROTATION_GET:
-    case OP_ROTATION_PUT:
-        TRY(render_rotation_policy(ctx, result, &j));
-        break;
     case OP_RNG:
         TRY(render_rng(result, &j));
         break;
@@ -66,10 +71,9 @@ hsm_err render_result(const struct render_ctx *ctx, struct bytes result, struct 
     case OP_SETTING_LIST:
         TRY(render_setting_list(result, &j));
         break;
-    case OP_KEY_PURGE:
-        break;
     default:
-        return HSM_E_INTERNAL;
+        TRY(render_of_a_key(ctx, result, &j));
+        break;
     }
     return wr_ok(out);
 }

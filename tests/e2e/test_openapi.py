@@ -91,6 +91,13 @@ def keys(calls):
     refusals(calls, "DeleteKey", key_name=gone, more=[({}, 404)])
     calls("CreateKey", 409, key_name=gone, body={"kty": "EC"})
     calls("ImportKey", 409, key_name=gone, body={"key": jwk})
+    refusals(calls, "RotateKey", key_name=n, more=[missing, ({}, 400)])
+    policy = {"lifetimeActions": [{"trigger": {"timeAfterCreate": "P30D"}, "action": {"type": "Rotate"}}]}
+    calls("UpdateKeyRotationPolicy", 200, key_name=n, body=policy)
+    refusals(calls, "UpdateKeyRotationPolicy", key_name=n, body=policy, more=[missing, ({"body": {"attributes": 1}}, 400)])
+    calls("GetKeyRotationPolicy", 200, key_name=n)
+    refusals(calls, "GetKeyRotationPolicy", key_name=n, more=[missing])
+    calls("RotateKey", 200, key_name=n)
     blob = {"value": calls("BackupKey", 200, key_name=n)["value"]}
     refusals(calls, "BackupKey", key_name=n, more=[missing])
     calls("RestoreKey", 409, body=blob)
