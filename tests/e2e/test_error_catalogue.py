@@ -110,6 +110,7 @@ WRAP = {"alg": "A256KW", "value": DIGEST}
 BUILT_IN = "Cannot re-use the name/GUID matching that of a built-in role. Please use a unique role ID."
 DELETED = ("Key gone is currently in a deleted but recoverable state, and its name cannot be reused; in this state, "
            "the key can only be recovered or purged.")
+FOREIGN_BLOB = "Backup blob belongs to a different crypto domain and cannot be used with this instance."
 RNG = "GetRandomBytesRequest: count cannot be greater than 128 or less than 1"
 NOT_ACTIVE = "The HSM is not activated. Download the security domain to activate it."
 NO_JSON = "The request body is not a valid JSON object."
@@ -146,6 +147,8 @@ SEEN = [
     bad("POST /rng", RNG, {"count": 129}),
     bad("POST /rng", RNG, {"count": 0}),
     bad("PUT /keys/k", "JSON Web Key: k property of oct key is too large, maximum size is 64", jwk(k="A" * 88)),
+    R("POST /keys/restore", 400, "MalformedBackupBlob", FOREIGN_BLOB, {"value": "bm9uLWV4aXN0aW5n"}),
+    missing("POST /keys/nope/backup", "keys/nope"),
     bad(f"PUT {DEFINITION}/{keyhold.CRYPTO_USER}", BUILT_IN, role()),
     bad(f"DELETE {DEFINITION}/{keyhold.CRYPTO_USER}", BUILT_IN),
     bad(f"PUT {DEFINITION}/no-guid", "Role definition name must be a GUID", role()),
@@ -173,6 +176,8 @@ DENIED = [
     denied("GET /keys/ec/versions", "keys/read/action", "/keys/ec"),
     denied("PATCH /keys/ec", "keys/write/action", "/keys/ec", {"tags": {}}),
     denied("DELETE /keys/ec", "keys/delete", "/keys/ec"),
+    denied("POST /keys/ec/backup", "keys/backup/action", "/keys/ec"),
+    denied("POST /keys/restore", "keys/restore/action", "/keys", {"value": "AAAA"}),
     denied("POST /keys/ec/rotate", "keys/rotate/action", "/keys/ec"),
     denied("GET /keys/ec/rotationpolicy", "keys/read/action", "/keys/ec"),
     denied("PUT /keys/ec/rotationpolicy", "keys/write/action", "/keys/ec", policy()),
@@ -302,6 +307,10 @@ OURS = [
     bad("PUT /keys/k", "Key transfer blob: schema_version must be 1.0.0.", wrapped(schema_version="2")),
     bad("PUT /keys/k", "Key transfer blob: header is missing.", wrapped(header=None)),
     bad("PUT /keys/k", "Key transfer blob: header.kid must be the identifier of a key of this HSM.", wrapped()),
+    # backup
+    R("POST /keys/restore", 409, "Conflict", "A key with the name ec already exists.", {"value": "{blob of ec}"}),
+    R("POST /keys/restore", 409, "Conflict", DELETED, {"value": "{blob of gone}"}),
+    bad("POST /keys/restore", "Property 'value' is missing.", {}),
     # release policies
     bad("PATCH /keys/frozen", "AKV.SKR.1020: Immutable Key Release Policy cannot be modified.",
         {"release_policy": release(anyOf=[{**AUTHORITY, "authority": "https://other.example"}])}),
@@ -463,7 +472,9 @@ class Asked:
         method, path = self.text(row.request).split(" ", 1)
         if row.api:
             path += ("&" if "?" in path else "?") + f"api-version={row.api}"
-        body = row.body if row.body is None or isinstance(row.body, bytes) else json.dumps(row.body).encode()
+        body = row.body
+        if body is not None and not isinstance(body, bytes):
+            body = self.text(json.dumps(body)).encode()
         headers = [f"Authorization: Bearer {self.tokens[row.token]}"] if row.token else []
         r = self.wire.call(method, path, headers, body if body is None else body.decode("latin-1"))
         if r.all("connection") == ["close"]:
@@ -534,6 +545,8 @@ def asked():
             "late": {"kty": "EC", "attributes": {"exp": now - DAY}},
         }.items():
             p.ok("POST", f"/keys/{name}/create", body)
+        for name in ("ec", "gone"):
+            a.fill[f"blob of {name}"] = p.ok("POST", f"/keys/{name}/backup")["value"]
         p.ok("DELETE", "/keys/gone")
         for r in (ROLE, OTHER_ROLE):
             p.ok("PUT", f"{DEFINITION}/{r}", role(roleName=r))
