@@ -34,6 +34,11 @@ struct http_server_handlers front_handlers(struct front *f, void (*door_closed)(
  * more; end the process. */
 HSM_MUST_USE hsm_err front_answers(struct front *f);
 int front_fd(const struct front *f);
+/* Before the loop waits for events, when the lane's worker runs on the same processor: while it has
+ * requests to do, wait for its answers alone, a millisecond at most. Clients that send their next
+ * request meanwhile would each wake the loop and take the processor from the worker; they are read
+ * together afterwards. */
+void front_let_worker_run(struct front *f);
 unsigned front_pending(const struct front *f);
 
 #endif

@@ -14,6 +14,7 @@ struct http_loop {
     struct http_loop_config cfg;
     uv_loop_t loop;
     uv_poll_t lane;
+    uv_prepare_t prepare;
     uv_async_t stop;
     uv_timer_t door_timer;
     struct front *front;
@@ -61,6 +62,7 @@ static void on_drained(void *ctx)
     http_server_free(l->server);
     l->server = NULL;
     uv_close((uv_handle_t *)&l->lane, NULL);
+    uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->stop, NULL);
     uv_close((uv_handle_t *)&l->door_timer, NULL);
 }
@@ -75,8 +77,16 @@ static void on_stop(uv_async_t *a)
     http_server_drain(l->server, DRAIN_MS, on_drained, l);
 }
 
-static void pin(int cpu)
+static void on_prepare(uv_prepare_t *h)
 {
+    struct http_loop *l = h->data;
+    front_let_worker_run(l->front);
+}
+
+/* The boundary pins the lane's worker to the same one. */
+static void pin(struct http_loop *l)
+{
+    int cpu = l->cfg.cpu;
     cpu_set_t set;
     if (cpu < 0 || cpu >= CPU_SETSIZE)
         return;
@@ -84,12 +94,14 @@ static void pin(int cpu)
     CPU_SET((size_t)cpu, &set);
     if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0)
         log_warn("cannot stay on cpu %d", cpu);
+    else
+        (void)uv_prepare_start(&l->prepare, on_prepare);
 }
 
 static void *thread_main(void *arg)
 {
     struct http_loop *l = arg;
-    pin(l->cfg.cpu);
+    pin(l);
     /* Puts the lane's reader to sleep for the first time. */
     if (front_answers(l->front) != HSM_OK)
         l->cfg.fatal(l->cfg.ctx, "the boundary's answers are damaged");
@@ -118,10 +130,12 @@ static hsm_err open_loop(struct http_loop *l, uint16_t *ret_port)
     if (uv_loop_init(&l->loop) != 0)
         return HSM_E_NOMEM;
     if (uv_poll_init(&l->loop, &l->lane, front_fd(l->front)) != 0 ||
+        uv_prepare_init(&l->loop, &l->prepare) != 0 ||
         uv_async_init(&l->loop, &l->stop, on_stop) != 0 ||
         uv_timer_init(&l->loop, &l->door_timer) != 0)
         return HSM_E_IO;
     l->lane.data = l;
+    l->prepare.data = l;
     l->stop.data = l;
     l->door_timer.data = l;
     if (uv_poll_start(&l->lane, UV_READABLE, on_lane) != 0)

@@ -92,6 +92,11 @@ bool ring_has_room(struct ring *r, size_t payload_n)
     return room;
 }
 
+bool ring_is_behind(const struct ring *r)
+{
+    return atomic_load_explicit(&r->sh->head, memory_order_acquire) != r->pos;
+}
+
 static void flush_locked(struct ring *r)
 {
     if (!r->dirty)

@@ -74,6 +74,9 @@ void ring_flush(struct ring *r);
 /* Bytes that a frame with that payload could take now without waiting. */
 bool ring_has_room(struct ring *r, size_t payload_n);
 
+/* Are there frames that the reader has not taken yet? */
+bool ring_is_behind(const struct ring *r);
+
 /* Reader. Copies the next frame into buf[cap] (payload points into it); the shared bytes are wiped.
  * HSM_E_AGAIN: empty. HSM_E_RANGE: cap too small (frame stays). HSM_E_CORRUPT: give up. */
 HSM_MUST_USE hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *ret);
