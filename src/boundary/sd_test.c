@@ -219,7 +219,7 @@ static void expect_items(const struct file *f, const uint8_t *master)
 {
     struct secret_buf item[3] = {0};
     char tag[3][64];
-    struct bytes b;
+    struct bytes b = {0};
     uint64_t created = 0;
     uint32_t count = 0;
     for (unsigned i = 0; i < 3; i++)
