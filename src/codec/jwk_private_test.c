@@ -23,8 +23,9 @@ static void refused(const char *text, hsm_err want, const char *want_member)
     struct jwk_private j;
     const char *member = "not set";
     hsm_err err = parse(text, &j, &member);
-    if (err != want || (member == NULL) != (want_member == NULL) ||
-        (member != NULL && strcmp(member, want_member) != 0))
+    bool same = member == NULL || want_member == NULL ? member == want_member
+                                                      : strcmp(member, want_member) == 0;
+    if (err != want || !same)
         fail_msg("%s: error %d at %s", text, (int)err, member == NULL ? "the whole" : member);
     assert_null(j.kty.p);
     for (size_t i = 0; i < sizeof buf; i++)

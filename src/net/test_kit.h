@@ -277,7 +277,7 @@ static inline bool kit_read(struct kit_client *c)
     c->head[head_n] = 0;
     kit_eat(c, head_n);
     c->status = (unsigned)strtoul(c->head + 9, NULL, 10);
-    const char *length = strstr(c->head, "content-length: ");
+    const char *length = strcasestr(c->head, "content-length: ");
     size_t want = length != NULL ? strtoul(length + 16, NULL, 10) : 0;
     free(c->body);
     c->body = calloc(1, want + 1);
