@@ -1,9 +1,11 @@
 /* The boundary as a process behind its sandbox: it must be able to do all of its work there, and
  * nothing else. */
 #include "boundary/boundary_testing.h"
+#include "boundary/sandbox.h"
 
 #include <dirent.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -251,6 +253,69 @@ static void forbidden_calls(void **state)
     rig_done(r);
 }
 
+/* ---- the heap of a thread that was there before the sandbox ---- */
+
+enum {
+    HEAP_NONE,
+    HEAP_THERE,
+    HEAP_GO,
+    HEAP_DONE
+};
+static atomic_uint heap_step;
+
+static void wait_for_step(unsigned step)
+{
+    while (atomic_load(&heap_step) != step)
+        (void)sched_yield();
+}
+
+static void *use_heap(void *arg)
+{
+    static void *block[64];
+    (void)arg;
+    atomic_store(&heap_step, HEAP_THERE);
+    wait_for_step(HEAP_GO);
+    for (unsigned i = 0; i < 64; i++)
+        block[i] = malloc(100000);
+    for (unsigned i = 0; i < 64; i++)
+        free(block[i]);
+    atomic_store(&heap_step, HEAP_DONE);
+    for (;;) /* the boundary's threads do not end either */
+        (void)poll(NULL, 0, -1);
+    return NULL;
+}
+
+static void use_heap_in_sandbox(void)
+{
+    static const int keep[] = {STDERR_FILENO};
+    char text[256];
+    pthread_t t;
+    if (sandbox_prepare(keep, 1, text, sizeof text) != HSM_OK ||
+        pthread_create(&t, NULL, use_heap, NULL) != 0)
+        _exit(99);
+    wait_for_step(HEAP_THERE);
+    if (sandbox_close(text, sizeof text) != HSM_OK)
+        _exit(99);
+    atomic_store(&heap_step, HEAP_GO);
+    wait_for_step(HEAP_DONE);
+    _exit(0);
+}
+
+/* Much is freed at once after a burst of requests: that must not be an unusual system call. */
+static void heap_of_a_thread(void **state)
+{
+    (void)state;
+    int status = 1;
+    if (IS_SANITIZED)
+        skip();
+    pid_t pid = fork();
+    if (pid == 0)
+        use_heap_in_sandbox();
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* A failed assertion ends as itself, not as a forbidden call. */
 static void assertion(void **state)
 {
@@ -373,6 +438,7 @@ int main(void)
         cmocka_unit_test(works_as_other_user),
         cmocka_unit_test(works_in_chroot),
         cmocka_unit_test(forbidden_calls),
+        cmocka_unit_test(heap_of_a_thread),
         cmocka_unit_test(protocol_violation),
         cmocka_unit_test(bad_command_line),
         cmocka_unit_test(unreadable_seal),

@@ -1,7 +1,9 @@
 #include "boundary/sandbox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/landlock.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -120,6 +122,17 @@ static hsm_err close_file_system(char *text, size_t cap)
     return HSM_OK;
 }
 
+/* The allocator of glibc reads /proc/sys/vm/overcommit_memory when a thread's heap first shrinks:
+ * that would be a forbidden call, at whatever moment enough was freed. It does not shrink heaps
+ * that may keep everything. */
+static hsm_err keep_heaps(char *text, size_t cap)
+{
+    if (mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1)
+        return HSM_OK;
+    (void)snprintf(text, cap, "the allocator cannot be told to keep its heaps");
+    return HSM_E_INTERNAL;
+}
+
 hsm_err sandbox_prepare(const int *keep, size_t keep_n, char *text, size_t cap)
 {
     hsm_err err = close_others(keep, keep_n);
@@ -132,6 +145,7 @@ hsm_err sandbox_prepare(const int *keep, size_t keep_n, char *text, size_t cap)
     char level[64];
     (void)snprintf(level, sizeof level, "%s", text);
     TRY(set_limits(text, cap));
+    TRY(keep_heaps(text, cap));
     (void)snprintf(text, cap, "%s", level);
     return HSM_OK;
 }
