@@ -15,7 +15,7 @@ class Furniture:
 
     def __init__(self, rig):
         self.rig = rig
-        self.versions = {}
+        self.versions, self.ops = {}, {}
         self.restore()
 
     def restore(self):
@@ -34,8 +34,10 @@ class Furniture:
             bundle = rig.ok("GET", f"/keys/{name}") if name in there else None
             if bundle is None or self.versions.get(name) != bundle["key"]["kid"].rsplit("/", 1)[1]:
                 bundle = rig.ok("POST", f"/keys/{name}/create", body)
+                self.ops[name] = bundle["key"]["key_ops"]
             self.versions[name] = bundle["key"]["kid"].rsplit("/", 1)[1]
-            rig.ok("PATCH", f"/keys/{name}", {"attributes": {"enabled": True, "nbf": 0, "exp": 2 ** 33}, "tags": {}})
+            rig.ok("PATCH", f"/keys/{name}", {"attributes": {"enabled": True, "nbf": 0, "exp": 2 ** 33}, "tags": {},
+                                             "key_ops": self.ops[name]})
         rig.ok("PUT", f"{AUTHZ}/roleDefinitions/{ROLE}", {"properties": {"roleName": "R"}})
         rig.call("PUT", f"/keys/ec{AUTHZ}/roleAssignments/{GRANT}", self.assignment())
 
