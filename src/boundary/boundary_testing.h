@@ -501,12 +501,22 @@ static inline void rig_pool_json(struct rig *r)
              text);
 }
 
+/* The issuer's key, made once in a test program like the custodians'. */
+static inline EVP_PKEY *rig_token_key(void)
+{
+    static EVP_PKEY *kept;
+    if (kept == NULL)
+        kept = make_rsa();
+    assert_int_equal(EVP_PKEY_up_ref(kept), 1);
+    return kept;
+}
+
 static inline void rig_init(struct rig *r)
 {
     char jwk[1024], jwks[1200];
     memset(r, 0, sizeof *r);
     r->store = calloc(1, sizeof *r->store);
-    r->token_key = make_rsa();
+    r->token_key = rig_token_key();
     r->tls_key = make_ec();
     cert_now_s = time(NULL);
     /* For as long as any test's clock is ahead. */
@@ -655,23 +665,36 @@ static inline void rig_make_crypto_user(struct rig *r)
     }
 }
 
-/* Activate with three fresh custodians. */
-static inline hsm_err rig_activate(struct rig *r)
+/* Certificate of a custodian, made once in a test program: an RSA key takes its time. */
+static inline struct bytes rig_custodian(unsigned i)
 {
-    static uint8_t list[32768];
-    struct wr w = wr_of(list, sizeof list);
-    for (int i = 0; i < 3; i++) {
+    static uint8_t kept[3][2048];
+    static size_t kept_n[3];
+    if (kept_n[i] == 0) {
         EVP_PKEY *k = make_rsa();
         X509 *x = make_cert(k, "custodian", NULL, NULL, NULL, 86400);
         unsigned char *der = NULL;
         int n = i2d_X509(x, &der);
-        const struct wire_sd_cert c = {.der = bytes_of(der, (size_t)n)};
-        size_t at = wr_lv_open(&w);
-        wire_sd_cert_put(&w, &c);
-        wr_lv_close(&w, at);
+        assert_in_range(n, 1, sizeof kept[i]);
+        memcpy(kept[i], der, (size_t)n);
+        kept_n[i] = (size_t)n;
         OPENSSL_free(der);
         X509_free(x);
         EVP_PKEY_free(k);
+    }
+    return bytes_of(kept[i], kept_n[i]);
+}
+
+/* Activate with three custodians. */
+static inline hsm_err rig_activate(struct rig *r)
+{
+    static uint8_t list[32768];
+    struct wr w = wr_of(list, sizeof list);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct wire_sd_cert c = {.der = rig_custodian(i)};
+        size_t at = wr_lv_open(&w);
+        wire_sd_cert_put(&w, &c);
+        wr_lv_close(&w, at);
     }
     return RIG_CALL(r, OP_SD_DOWNLOAD, sd_download, .required = 2, .certificates = wr_view(&w));
 }
