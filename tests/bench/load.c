@@ -1,151 +1,178 @@
-/* Closed-loop HTTPS load generator: N keep-alive TLS connections, one request in flight on each.
+/* HTTPS load generator: N keep-alive TLS connections, at most one request in flight on each.
  *   bench-load --port P --sni NAME --request FILE [--connections 32] [--seconds 3] [--expect 200]
- * FILE holds the bytes of one complete HTTP/1.1 request; it is sent over and over. Prints one JSON
- * line: requests, seconds, rate, latency percentiles in microseconds, errors. Single-threaded. */
-#include <arpa/inet.h>
+ *              [--count N] [--first N] [--rate R] [--sleepy]
+ * FILE holds the bytes of one complete HTTP/1.1 request; it is sent over and over, with "########"
+ * replaced by the request's number (from --first on); several --request take turns. Closed loop, or
+ * with --rate at fixed times: latency counts from the time when a request was due, so that a server
+ * that stalls does not hide it by keeping us from sending. Single-threaded; it never sleeps unless
+ * told to, because waking it would be a cost of the server. Prints one JSON line; latencies in
+ * microseconds. */
+#include "load.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-#define CONNECTIONS_MAX 512
-#define LATENCY_MAX     (1u << 22)
+#define LATENCY_MAX (1u << 22)
 
-struct conn {
-    SSL *ssl;
-    uint64_t sent_at;
-    size_t got, need; /* bytes of the answer; need 0: head not complete */
-    char head[16384];
-};
-
-static struct {
-    int port, connections, expect;
-    double seconds;
-    char *sni; /* libssl's macro takes a plain pointer */
-    char request[262144];
-    int request_n;
-} opt = {.connections = 32, .seconds = 3, .expect = 200};
-
+static struct options opt = {.connections = 32, .seconds = 3, .expect = 200, .count = UINT64_MAX};
 static struct conn conns[CONNECTIONS_MAX];
+static struct conn *idle[CONNECTIONS_MAX];
+static unsigned idle_n;
 static uint32_t *latency;
 static size_t latency_n;
-static uint64_t answers, errors;
+static uint64_t sent, answers, errors;
 
-static uint64_t now_us(void)
+uint64_t now_us(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-static void die(const char *what)
+void die(const char *what)
 {
     (void)fprintf(stderr, "bench-load: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static void send_request(struct conn *c)
+/* ---- options ---- */
+
+static void usage(void)
 {
-    c->got = c->need = 0;
-    c->sent_at = now_us();
-    if (SSL_write(c->ssl, opt.request, opt.request_n) != opt.request_n)
-        die("write");
+    (void)fprintf(stderr, "usage: bench-load --port P --sni NAME --request FILE ...\n");
+    exit(2);
 }
 
-/* Length of head and body once the head is complete, else 0. */
-static size_t answer_length(struct conn *c)
+static void read_request(const char *path)
 {
-    c->head[c->got < sizeof c->head ? c->got : sizeof c->head - 1] = '\0';
-    char *end = strstr(c->head, "\r\n\r\n");
-    if (end == NULL)
-        return 0;
-    char *len = strcasestr(c->head, "\ncontent-length:");
-    size_t body = len != NULL && len < end ? strtoul(len + 16, NULL, 10) : 0;
-    if (strtol(c->head + 9, NULL, 10) != opt.expect)
-        errors++;
-    return (size_t)(end - c->head) + 4 + body;
-}
-
-static bool readable(struct conn *c)
-{
-    char sink[32768];
-    for (;;) {
-        bool in_head = c->need == 0 && c->got < sizeof c->head - 1;
-        int n = in_head ? SSL_read(c->ssl, c->head + c->got, (int)(sizeof c->head - 1 - c->got))
-                        : SSL_read(c->ssl, sink, sizeof sink);
-        if (n <= 0)
-            return SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ;
-        c->got += (size_t)n;
-        if (c->need == 0)
-            c->need = answer_length(c);
-        if (c->need != 0 && c->got >= c->need) {
-            if (latency_n < LATENCY_MAX)
-                latency[latency_n++] = (uint32_t)(now_us() - c->sent_at);
-            answers++;
-            send_request(c);
-        }
+    FILE *f = fopen(path, "re");
+    struct request *r = &opt.request[opt.request_n];
+    if (opt.request_n == REQUESTS_MAX)
+        usage();
+    r->text = malloc(REQUEST_MAX);
+    if (f == NULL || r->text == NULL)
+        die(path);
+    r->n = fread(r->text, 1, REQUEST_MAX, f);
+    (void)fclose(f);
+    if (r->n == 0 || r->n == REQUEST_MAX)
+        usage();
+    opt.request_n++;
+    const char *end = r->text + r->n;
+    for (const char *p = r->text; r->mark_n < MARKS_MAX; p += MARK_LEN) {
+        p = memmem(p, (size_t)(end - p), MARK, MARK_LEN);
+        if (p == NULL)
+            break;
+        r->mark[r->mark_n++] = (size_t)(p - r->text);
     }
 }
 
-static void open_connection(SSL_CTX *ctx, struct conn *c, int ep)
+static void option(const char *o, char *v)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)opt.port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const int one = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
-        die("connect");
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    c->ssl = SSL_new(ctx);
-    SSL_set_fd(c->ssl, fd);
-    SSL_set_tlsext_host_name(c->ssl, opt.sni);
-    if (SSL_connect(c->ssl) != 1)
-        die("TLS handshake");
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) != 0)
-        die("epoll");
+    if (strcmp(o, "--port") == 0)
+        opt.port = (int)strtol(v, NULL, 10);
+    else if (strcmp(o, "--sni") == 0)
+        opt.sni = v;
+    else if (strcmp(o, "--connections") == 0)
+        opt.connections = (int)strtol(v, NULL, 10);
+    else if (strcmp(o, "--seconds") == 0)
+        opt.seconds = strtod(v, NULL);
+    else if (strcmp(o, "--rate") == 0)
+        opt.rate = strtod(v, NULL);
+    else if (strcmp(o, "--expect") == 0)
+        opt.expect = (int)strtol(v, NULL, 10);
+    else if (strcmp(o, "--count") == 0)
+        opt.count = strtoull(v, NULL, 10);
+    else if (strcmp(o, "--first") == 0)
+        opt.first = strtoull(v, NULL, 10);
+    else if (strcmp(o, "--request") == 0)
+        read_request(v);
+    else
+        usage();
 }
 
 static void options(int argc, char **argv)
 {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *o = argv[i], *v = argv[i + 1];
-        if (strcmp(o, "--port") == 0)
-            opt.port = (int)strtol(v, NULL, 10);
-        else if (strcmp(o, "--sni") == 0)
-            opt.sni = argv[i + 1];
-        else if (strcmp(o, "--connections") == 0)
-            opt.connections = (int)strtol(v, NULL, 10);
-        else if (strcmp(o, "--seconds") == 0)
-            opt.seconds = strtod(v, NULL);
-        else if (strcmp(o, "--expect") == 0)
-            opt.expect = (int)strtol(v, NULL, 10);
-        else if (strcmp(o, "--request") == 0) {
-            FILE *f = fopen(v, "re");
-            if (f == NULL)
-                die(v);
-            opt.request_n = (int)fread(opt.request, 1, sizeof opt.request, f);
-            (void)fclose(f);
-        }
+    for (int i = 1; i < argc;) {
+        bool alone = strcmp(argv[i], "--sleepy") == 0;
+        if (alone)
+            opt.sleepy = true;
+        else if (i + 1 < argc)
+            option(argv[i], argv[i + 1]);
+        else
+            usage();
+        i += alone ? 1 : 2;
     }
     if (opt.port == 0 || opt.sni == NULL || opt.request_n == 0 || opt.connections < 1 ||
-        opt.connections > CONNECTIONS_MAX) {
-        (void)fprintf(stderr, "usage: bench-load --port P --sni NAME --request FILE ...\n");
-        exit(2);
+        opt.connections > CONNECTIONS_MAX)
+        usage();
+}
+
+/* ---- the loop ---- */
+
+static void send_next(struct conn *c, uint64_t due_us)
+{
+    conn_send(&opt, c, opt.first + sent, due_us);
+    sent++;
+}
+
+static void take_answer(struct conn *c)
+{
+    if (latency_n < LATENCY_MAX)
+        latency[latency_n++] = (uint32_t)(now_us() - c->due_us);
+    answers++;
+    if (c->status != opt.expect && errors++ == 0)
+        (void)fprintf(stderr, "bench-load: the first unexpected answer:\n%s\n", c->head);
+}
+
+static void closed_loop(struct conn *c)
+{
+    if (sent < opt.count)
+        send_next(c, now_us());
+}
+
+/* Requests that are due go out as far as there are idle connections. */
+static void open_loop(uint64_t start)
+{
+    for (;;) {
+        uint64_t due = start + (uint64_t)((double)sent * 1e6 / opt.rate);
+        if (idle_n == 0 || sent >= opt.count || due > now_us())
+            return;
+        send_next(idle[--idle_n], due);
     }
 }
+
+static void run(int ep, uint64_t start)
+{
+    uint64_t end = opt.seconds > 0 ? start + (uint64_t)(opt.seconds * 1e6) : UINT64_MAX;
+    int wait_ms = !opt.sleepy ? 0 : opt.rate > 0 ? 1 : 100;
+    for (int i = 0; i < opt.connections; i++) {
+        idle[idle_n++] = &conns[i];
+        if (opt.rate == 0)
+            closed_loop(idle[--idle_n]);
+    }
+    while (now_us() < end && answers < opt.count) {
+        struct epoll_event ev[64];
+        if (opt.rate > 0)
+            open_loop(start);
+        int n = epoll_wait(ep, ev, 64, wait_ms);
+        for (int i = 0; i < n; i++) {
+            struct conn *c = ev[i].data.ptr;
+            if (!conn_receive(c))
+                continue;
+            take_answer(c);
+            if (opt.rate > 0)
+                idle[idle_n++] = c;
+            else
+                closed_loop(c);
+        }
+    }
+}
+
+/* ---- report ---- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -169,22 +196,14 @@ int main(int argc, char **argv)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* speed only; the tests verify */
     SSL_CTX_set_read_ahead(ctx, 1);
     for (int i = 0; i < opt.connections; i++)
-        open_connection(ctx, &conns[i], ep);
-    uint64_t start = now_us(), end = start + (uint64_t)(opt.seconds * 1e6);
-    for (int i = 0; i < opt.connections; i++)
-        send_request(&conns[i]);
-    while (now_us() < end) {
-        struct epoll_event ev[64];
-        int n = epoll_wait(ep, ev, 64, 100);
-        for (int i = 0; i < n; i++)
-            if (!readable(ev[i].data.ptr))
-                die("connection closed by the server");
-    }
+        conn_open(ctx, &opt, &conns[i], ep);
+    uint64_t start = now_us();
+    run(ep, start);
     double seconds = (double)(now_us() - start) / 1e6;
     qsort(latency, latency_n, sizeof *latency, by_value);
     (void)printf("{\"requests\":%llu,\"seconds\":%.3f,\"rate\":%.1f,\"p50\":%u,\"p99\":%u,"
-                 "\"errors\":%llu}\n",
+                 "\"max\":%u,\"errors\":%llu}\n",
                  (unsigned long long)answers, seconds, (double)answers / seconds, percentile(0.5),
-                 percentile(0.99), (unsigned long long)errors);
+                 percentile(0.99), percentile(1), (unsigned long long)errors);
     return errors > 0;
 }
