@@ -3,7 +3,7 @@ BUILD := build/release
 PORT  ?= 8443
 JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo test bench profile fuzz lint format clean help \
+.PHONY: all build demo test bench bench-scale profile fuzz lint format clean help \
         packages-build packages-test packages-bench packages-conformance conformance unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv \
         random property fuzz-api
 
@@ -18,6 +18,7 @@ help:
 ##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, random, fuzz-smoke
 ## make conformance  one scenario with the Azure SDKs for Python, JavaScript, Go, Java and Rust; a table of results
 ## make bench        ratios against raw OpenSSL and nginx, into build/bench (BENCH=crypto,read,write,create,mixed,system)
+## make bench-scale  a pool of 500,000 key versions: import, restart, memory, list and get (takes long)
 ## make profile      where the CPU time of an AES wrap goes, as text in build/bench
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
 ## make fuzz-api     requests made from docs/openapi.yaml against a pool, EXAMPLES of each kind (default 200), SEED
@@ -93,6 +94,8 @@ conformance: packages-conformance build
 
 bench: packages-bench build
 	@tests/bench/run.sh
+bench-scale: packages-bench build
+	@tests/bench/run.sh scale.py
 profile: packages-bench build
 	@tests/bench/run.sh profile_wrap.py
 

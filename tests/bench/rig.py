@@ -70,8 +70,19 @@ class Rig:
             os.sched_setaffinity(0, {int(LOAD_CPU)})
         r = self.pool.assign(keyhold.CRYPTO_USER, self.pool.env["KEYHOLD_ADMIN_OID"])
         assert r.status_code == 201, r.text
+        self.note_pids()
+
+    def note_pids(self):
         pids = self.pool.pids()
         self.server = [pids[n] for n in ("gateway", "boundary") if n in pids]
+
+    def restart(self):
+        os.sched_setaffinity(0, {int(SERVER_CPU)})
+        try:
+            self.pool.up()
+        finally:
+            os.sched_setaffinity(0, {int(LOAD_CPU)})
+        self.note_pids()
 
     def stop(self):
         self.pool.stop()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh [SCRIPT]: run.py (make bench), profile_wrap.py, with a Python that has requests
+# run.sh [SCRIPT]: run.py (make bench), profile_wrap.py or scale.py, with a Python that has requests
 set -eu
 cd "$(dirname "$0")/../.."
 script=${1:-run.py}
