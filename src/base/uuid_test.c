@@ -68,7 +68,7 @@ static void hex_of_every_byte(void **state)
             assert_int_equal(err, good ? HSM_OK : HSM_E_MALFORMED);
             if (good)
                 want = (uint8_t)(v <= '9' ? v - '0' : (v | 0x20) - 'a' + 10);
-            uint8_t byte = at % 2 == 0 ? (uint8_t)(want << 4 | 5) : (uint8_t)(0x50 | want);
+            uint8_t byte = (uint8_t)(at % 2 == 0 ? want << 4 | 5 : 0x50 | want);
             for (size_t i = 0; i < sizeof back; i++)
                 assert_int_equal(back[i], !good ? 0xee : i == at / 2 ? byte : 0x55);
         }

@@ -131,7 +131,9 @@ void record_remove(struct record_table *t, struct record *r)
     HSM_ASSERT(t->spare_n < t->spare_cap);
     t->spare[t->spare_n++] = t->slot[hole] - 1;
     for (size_t i = (hole + 1) & mask; t->slot[i] != 0; i = (i + 1) & mask) {
-        size_t home = home_of(t, record_at(t, i)->rid);
+        const struct record *moved = record_at(t, i);
+        HSM_ASSERT(moved != NULL);
+        size_t home = home_of(t, moved->rid);
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             t->slot[hole] = t->slot[i];
             hole = i;

@@ -128,8 +128,9 @@ void json_name(struct json_wr *j, const char *name)
     uint8_t *p = quoted_room(j, n + 3);
     if (p != NULL) {
         *p = '"';
-        memcpy(p + 1, name, n);
-        memcpy(p + 1 + n, "\":", 2);
+        /* A name, not a string of C. */
+        memcpy(p + 1, name, n);      /* NOLINT(bugprone-not-null-terminated-result) */
+        memcpy(p + 1 + n, "\":", 2); /* NOLINT(bugprone-not-null-terminated-result) */
     }
     j->need_comma = false;
 }

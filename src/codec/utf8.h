@@ -13,7 +13,7 @@ static inline bool utf8_is_tail(uint8_t c)
  * surrogates and values above U+10FFFF are invalid. */
 static inline size_t utf8_seq(const uint8_t *p, size_t n)
 {
-    uint8_t c = p[0];
+    uint8_t c = p[0]; /* NOLINT(clang-analyzer-core.NullDereference): n > 0 */
     if (c < 0x80)
         return 1;
     if (c >= 0xc2 && c <= 0xdf)

@@ -136,7 +136,7 @@ static void put_scope(const struct route *r, struct wr *out)
 static hsm_err put_rng(struct body_ctx *c, struct wr *out)
 {
     bool there;
-    int64_t n;
+    int64_t n = 0;
     TRY(body_int(c, 0, "count", INT64_MIN, INT64_MAX, &there, &n));
     const struct wire_rng m = {.count = n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n};
     wire_rng_put(out, &m);
