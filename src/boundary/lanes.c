@@ -9,7 +9,7 @@
 #include "boundary/commands.h"
 
 #define BATCH_MAX      64u
-#define BATCH_US       1000u /* answers wait no longer for the rest of their batch */
+#define BATCH_US       4000u /* answers wait no longer for the rest of their batch */
 #define ROOM_STEP_MS   250
 #define ROOM_STEPS     120u /* 30 s without a reader: give up */
 #define SLOW_NICENESS  10

@@ -1,5 +1,5 @@
-/* Raw libcrypto speed on one core: bench-raw KEY-OPERATION SECONDS -> operations per second of
- * thread CPU time, as one JSON line. Keys: rsa2048, rsa3072, rsa4096 (RS256 and RSA-OAEP-256),
+/* Raw libcrypto speed on one core: bench-raw KEY-OPERATION, then for every line of standard input,
+ * a number of seconds, operations per second of thread CPU time as one JSON line. Keys: rsa2048, rsa3072, rsa4096 (RS256 and RSA-OAEP-256),
  * p256, p384, p521, p256k (ECDSA). Operations: sign, verify, and with RSA encrypt, decrypt.
  * Context reused, as a fast in-process user would. */
 #include <openssl/ec.h>
@@ -120,27 +120,36 @@ static bool prepare(struct work *w)
     return ready(w, forward) && once(w, forward) && ready(w, w->op);
 }
 
-int main(int argc, char **argv)
+static bool measure(struct work *w, double seconds)
 {
-    static struct work w;
-    if (argc != 3 || !parse(argv[1], &w)) {
-        (void)fprintf(stderr, "usage: bench-raw KEY-OPERATION SECONDS\n");
-        return 2;
-    }
-    if (!prepare(&w))
-        return 1;
-    double limit = strtod(argv[2], NULL);
     double start = clock_of(CLOCK_THREAD_CPUTIME_ID);
     double wall = clock_of(CLOCK_MONOTONIC);
     uint64_t n = 0;
-    while (clock_of(CLOCK_MONOTONIC) - wall < limit) {
+    while (clock_of(CLOCK_MONOTONIC) - wall < seconds) {
         for (int i = 0; i < 20; i++, n++) {
-            if (!once(&w, w.op))
-                return 1;
+            if (!once(w, w->op))
+                return false;
         }
     }
     double cpu = clock_of(CLOCK_THREAD_CPUTIME_ID) - start;
     (void)printf("{\"operations\":%llu,\"cpu\":%.4f,\"rate\":%.1f}\n", (unsigned long long)n, cpu,
                  (double)n / cpu);
+    return fflush(stdout) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct work w;
+    char line[32];
+    if (argc != 2 || !parse(argv[1], &w)) {
+        (void)fprintf(stderr, "usage: bench-raw KEY-OPERATION, seconds on standard input\n");
+        return 2;
+    }
+    if (!prepare(&w))
+        return 1;
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        if (!measure(&w, strtod(line, NULL)))
+            return 1;
+    }
     return 0;
 }

@@ -5,14 +5,15 @@ from rig import median
 
 
 class Ratio:
-    """A row's rounds: pairs of (over HTTPS, baseline)."""
+    """A row's rounds: pairs of (over HTTPS, baseline). The ratio is the median of the pairs' ratios: a machine whose
+    speed drifts is as fast for both halves of a pair."""
 
     def __init__(self, row, rounds):
         self.row = row
         self.mine = {k: median([m[k] for m, _ in rounds]) for k in ("rate", "cpu_us", "p99")}
         self.base = {k: median([b[k] for _, b in rounds]) for k in ("rate", "cpu_us")}
-        self.by_rate = self.mine["rate"] / self.base["rate"]
-        self.by_cpu = self.base["cpu_us"] / self.mine["cpu_us"]
+        self.by_rate = median([m["rate"] / b["rate"] for m, b in rounds])
+        self.by_cpu = median([b["cpu_us"] / m["cpu_us"] for m, b in rounds])
 
     def ok(self):
         return self.row.target is None or self.by_rate >= self.row.target

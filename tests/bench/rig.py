@@ -137,12 +137,34 @@ class Rig:
         return taskset(LOAD_CPU, *argv, *(["--sleepy"] if sleepy else []))
 
 
-def raw(operation, seconds):
-    """libcrypto alone, on the server's core."""
-    out = subprocess.run(taskset(SERVER_CPU, TOOLS / "bench-raw", operation, seconds), capture_output=True, text=True,
-                         check=True)
-    r = json.loads(out.stdout)
-    return {"rate": r["rate"], "cpu_us": 1e6 / r["rate"]}
+class Raw:
+    """libcrypto alone, on the server's core. While it runs the generator's core is as busy as it is during a measurement
+    over HTTPS: on machines whose processors share a physical core that is the same speed, else it changes nothing."""
+
+    def __init__(self):
+        self.procs = {}
+
+    def measure(self, operation, seconds):
+        if operation not in self.procs:
+            self.procs[operation] = subprocess.Popen(taskset(SERVER_CPU, TOOLS / "bench-raw", operation), text=True,
+                                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
+        p = self.procs[operation]
+        busy = subprocess.Popen(taskset(LOAD_CPU, "sh", "-c", "while :; do :; done"))
+        try:
+            p.stdin.write(f"{seconds}\n")
+            line = p.stdout.readline()
+        finally:
+            busy.kill()
+            busy.wait()
+        if not line:
+            raise RuntimeError(f"bench-raw {operation}: {p.wait()}")
+        r = json.loads(line)
+        return {"rate": r["rate"], "cpu_us": 1e6 / r["rate"]}
+
+    def stop(self):
+        for p in self.procs.values():
+            p.stdin.close()
+            p.wait()
 
 
 def returns(body):

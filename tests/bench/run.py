@@ -16,9 +16,9 @@ import mixed
 import report
 import rows
 import writes
-from rig import NO_STOCK, OUT, Nginx, Rig, keyhold, memory_kb, raw
+from rig import NO_STOCK, OUT, Nginx, Raw, Rig, keyhold, memory_kb
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))  # two more for rows with a target
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))  # three times as many for rows with a target
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 CRYPTO = {"sign", "verify", "cipher", "wrap"}
 GROUPS = CRYPTO | {"read", "write", "create", "mixed", "system"}
@@ -28,28 +28,31 @@ def say(text):
     print(text, flush=True)
 
 
-def measure_once(rig, nginx, row, file):
+def measure_once(rig, nginx, raw, row, file, mine_first):
+    def base():
+        if row.base == rows.NGINX:
+            return rig.load(file, port=nginx.port, pids=nginx.pids(), seconds=SECONDS)
+        return raw.measure(row.base, SECONDS)
+    b = None if mine_first else base()
     r = rig.load(file, seconds=SECONDS)
-    if row.base == rows.NGINX:
-        b = rig.load(file, port=nginx.port, pids=nginx.pids(), seconds=SECONDS)
-    else:
-        b = raw(row.base, SECONDS)
+    b = b or base()
     say(f"{row.name}: {r['rate']:.0f}/s ({r['cpu_us']:.1f} us CPU), baseline {b['rate']:.0f}/s ({b['cpu_us']:.1f} us)")
     return r, b
 
 
 def measure_rows(rig, groups):
     table = [r for r in rows.all_rows() if r.group in groups]
-    nginx = Nginx(rig.pool, rows.prepare(rig))
+    nginx, raw = Nginx(rig.pool, rows.prepare(rig)), Raw()
     try:
         files = {r.name: r.make(rig) for r in table}
         results = {r.name: [] for r in table}
-        for round_ in range(ROUNDS + 2):
+        for round_ in range(3 * ROUNDS):
             for r in table:
                 if round_ < ROUNDS or r.target is not None:
-                    results[r.name].append(measure_once(rig, nginx, r, files[r.name]))
+                    results[r.name].append(measure_once(rig, nginx, raw, r, files[r.name], round_ % 2 == 0))
     finally:
         nginx.stop()
+        raw.stop()
     return [report.Ratio(r, results[r.name]) for r in table]
 
 
