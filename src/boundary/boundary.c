@@ -73,6 +73,9 @@ static hsm_err make_parts(struct boundary *b, size_t cache_bytes,
 
 static hsm_err make_workers(struct boundary *b)
 {
+    b->import_reserve = (uint8_t *)secret_alloc(IMPORT_FRAME_MAX);
+    if (b->import_reserve == NULL)
+        return HSM_E_NOMEM;
     TRY(worker_init(&b->control, b, 0, NULL));
     for (unsigned i = 1; i <= b->rings.lanes; i++) {
         int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -118,6 +121,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
     b->control_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     hsm_err err = b->control_event < 0 ? HSM_E_IO : HSM_OK;
     if (pthread_mutex_init(&b->held.lock, NULL) != 0 ||
+        pthread_mutex_init(&b->import_lock, NULL) != 0 ||
         pthread_mutex_init(&b->gate_lock, NULL) != 0 ||
         pthread_cond_init(&b->gate_changed, NULL) != 0)
         err = HSM_E_NOMEM;
@@ -150,6 +154,7 @@ void boundary_free(struct boundary *b)
     }
     worker_done(&b->control);
     (void)close(b->control_event);
+    secret_free(b->import_reserve);
     auth_free(atomic_load(&b->auth));
     audit_free(b->audit);
     state_free(b->state);
@@ -161,6 +166,7 @@ void boundary_free(struct boundary *b)
     roots_done(&b->roots);
     pool_init_done(&b->init);
     (void)pthread_mutex_destroy(&b->held.lock);
+    (void)pthread_mutex_destroy(&b->import_lock);
     (void)pthread_mutex_destroy(&b->gate_lock);
     (void)pthread_cond_destroy(&b->gate_changed);
     free(b);

@@ -73,7 +73,9 @@ struct boundary {
     struct job_queue own_done; /* own jobs without a transaction, for the control thread */
     struct held held;
     atomic_size_t secret_held; /* bytes of waiting frames in secret memory */
-    int control_event;         /* wakes the control thread for a tick */
+    uint8_t *import_reserve;   /* for a frame that finds no secret memory, one at a time */
+    pthread_mutex_t import_lock;
+    int control_event; /* wakes the control thread for a tick */
 
     pthread_t thread[RING_LANES_MAX + 2 * SLOW_THREADS_MAX + 1];
     unsigned thread_n;
@@ -99,6 +101,9 @@ struct boundary {
     /* The program logs the text and exits, tests note it. */
     void (*on_end)(struct boundary *b, int code, const char *text);
 };
+
+/* Envelope and message of an import at their longest. */
+#define IMPORT_FRAME_MAX ((size_t)160 << 10)
 
 struct boundary_config {
     const struct roots *roots; /* taken over */
@@ -135,6 +140,13 @@ static inline enum phase boundary_phase(struct boundary *b)
 {
     return (enum phase)atomic_load(&b->phase);
 }
+
+/* ---- lane_frame.c ---- */
+/* The next frame of a request lane, copied to where its kind belongs: a key that comes in is in
+ * clear, so its frame lies in secret memory. Errors as of ring_read. */
+HSM_MUST_USE hsm_err lane_read(struct worker *w, struct ring_frame *ret);
+/* After its work: wiped. */
+void lane_release(struct worker *w, const struct ring_frame *f);
 
 /* ---- lanes.c ---- */
 void boundary_wake_control(struct boundary *b);

@@ -4,11 +4,13 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/rsa.h>
+#include "base/secret_arena.h"
 #include "codec/base64url.h"
 #include "codec/json.h"
 
 static struct rig rig;
 static char rsa_text[4096];
+static const char ec_text[] = "{\"kty\":\"EC\",\"crv\":\"P-256\",\"d\":\"AQ\"}";
 
 static void put_number(struct json_wr *j, const char *name, const EVP_PKEY *k, const char *param)
 {
@@ -36,6 +38,17 @@ static void make_rsa_text(void)
     json_obj_close(&j);
     assert_int_equal(wr_ok(&w), HSM_OK);
     EVP_PKEY_free(k);
+}
+
+static int with_arena(void **state)
+{
+    (void)state;
+    if (secret_init(8u << 20) != HSM_OK && secret_init(4u << 20) != HSM_OK)
+        return -1;
+    if (secret_take_over_openssl() != HSM_OK)
+        return -1;
+    make_rsa_text();
+    return 0;
 }
 
 static int start(void **state)
@@ -147,11 +160,10 @@ static void waiting_for_a_maker(void **state)
 static void runs_again(void **state)
 {
     (void)state;
-    static const char ec[] = "{\"kty\":\"EC\",\"crv\":\"P-256\",\"d\":\"AQ\"}";
     rig.on_txn = TXN_KEEP;
-    uint64_t first = post(1, "twice", ec);
+    uint64_t first = post(1, "twice", ec_text);
     rig_settle(&rig);
-    uint64_t second = post(2, "twice", ec);
+    uint64_t second = post(2, "twice", ec_text);
     rig_settle(&rig);
     assert_false(rig.answer.there);
     assert_int_equal(rig.proposals, 5);
@@ -165,6 +177,95 @@ static void runs_again(void **state)
     assert_int_equal(k->version_n, 2);
     assert_int_equal(k->version[0]->x_n, 32);
     assert_memory_equal(k->version[0]->data, k->version[1]->data, 64);
+}
+
+/* From shared memory straight to secret memory: the buffer of the other frames never sees it. */
+static void the_frame_is_in_secret_memory(void **state)
+{
+    (void)state;
+    struct ring_frame f;
+    struct worker *w = &rig.b->lane[1];
+    size_t used = secret_used();
+    uint64_t id = post(1, "inside", ec_text);
+    assert_int_equal(lane_read(w, &f), HSM_OK);
+    assert_int_equal(f.type, OP_KEY_IMPORT);
+    assert_true(holds(f.payload, "\"d\""));
+    assert_true(arena_owns(f.payload.p));
+    assert_true(arena_owns(f.payload.p + f.payload.n - 1));
+    assert_false(holds(bytes_of(w->frame, RING_FRAME_MAX), "\"d\""));
+    assert_false(holds(bytes_of(rig.gw.map, rig.gw.map_n), "\"d\""));
+    assert_true(lane_frame(w, &f));
+    lane_release(w, &f);
+    assert_null(w->import);
+    rig_wait(&rig, id);
+    assert_int_equal(rig.answer.err, HSM_OK);
+    assert_true(secret_used() < used + 16384);
+
+    const struct wire_key_ref m = {.name = bytes_str("inside")};
+    uint8_t body[100];
+    struct wr wr = wr_of(body, sizeof body);
+    wire_key_ref_put(&wr, &m);
+    (void)rig_post(&rig, 1, OP_KEY_GET, rig_token_of(&rig, RIG_ADMIN, 3600), wr_view(&wr));
+    assert_int_equal(lane_read(w, &f), HSM_OK);
+    assert_ptr_equal(f.payload.p, w->frame);
+    assert_true(holds(f.payload, "inside"));
+    lane_release(w, &f);
+    assert_false(holds(bytes_of(w->frame, RING_FRAME_MAX), "inside"));
+}
+
+/* Secret memory is full: imports take turns in what was put aside. */
+static void the_reserve(void **state)
+{
+    (void)state;
+    struct ring_frame f;
+    struct worker *w = &rig.b->lane[1];
+    void *fill = NULL;
+    (void)post(1, "full", rsa_text);
+    for (size_t n = 1u << 20; n >= 16; n -= n / 16 + 1) /* each class of blocks */
+        for (void **p; (p = (void **)secret_alloc(n)) != NULL; fill = p)
+            *p = fill;
+    assert_int_equal(lane_read(w, &f), HSM_OK);
+    assert_ptr_equal(f.payload.p, rig.b->import_reserve);
+    assert_true(arena_owns(f.payload.p));
+    assert_int_not_equal(pthread_mutex_trylock(&rig.b->import_lock), 0);
+    lane_release(w, &f);
+    assert_false(holds(bytes_of(rig.b->import_reserve, IMPORT_FRAME_MAX), "\"d\""));
+    assert_int_equal(pthread_mutex_trylock(&rig.b->import_lock), 0);
+    (void)pthread_mutex_unlock(&rig.b->import_lock);
+    for (void **p = (void **)fill; p != NULL; p = (void **)fill) {
+        fill = *p;
+        secret_free(p);
+    }
+    assert_int_equal(import("later", ec_text), HSM_OK);
+}
+
+/* The longest message is taken, a longer frame is none. */
+static void longest_frame(void **state)
+{
+    (void)state;
+    static uint8_t body[IMPORT_FRAME_MAX + 16], blank[65536];
+    struct ring_frame f;
+    struct worker *w = &rig.b->lane[1];
+    const struct wire_key_import m = {.name = bytes_of(blank, 127),
+                                      .key = bytes_of(blank, 32768),
+                                      .tags = bytes_of(blank, 40960),
+                                      .release_policy = bytes_of(blank, 65536)};
+    const struct wire_caller c = {.token = bytes_of(blank, 16384),
+                                  .host = bytes_of(blank, 255),
+                                  .client_ip = bytes_of(blank, 64),
+                                  .user_agent = bytes_of(blank, 512),
+                                  .uri = bytes_of(blank, 2048),
+                                  .api_version = bytes_of(blank, 32)};
+    struct wr out = wr_of(body, sizeof body);
+    wire_caller_put(&out, &c);
+    wire_key_import_put(&out, &m);
+    assert_int_equal(wr_ok(&out), HSM_OK);
+    rig_send(&rig, 1, OP_KEY_IMPORT, 1, wr_view(&out));
+    assert_int_equal(lane_read(w, &f), HSM_OK);
+    assert_int_equal(f.payload.n, out.n);
+    lane_release(w, &f);
+    rig_send(&rig, 1, OP_KEY_IMPORT, 1, bytes_of(body, IMPORT_FRAME_MAX + 1));
+    assert_int_equal(lane_read(w, &f), HSM_E_CORRUPT);
 }
 
 /* Nobody has looked at the token yet: the frame waits in secret memory. */
@@ -236,11 +337,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(known_key, start_active, stop),
         cmocka_unit_test_setup_teardown(waiting_for_a_maker, start_active, stop),
+        cmocka_unit_test_setup_teardown(the_frame_is_in_secret_memory, start_active, stop),
+        cmocka_unit_test_setup_teardown(the_reserve, start_active, stop),
+        cmocka_unit_test_setup_teardown(longest_frame, start, stop),
         cmocka_unit_test_setup_teardown(runs_again, start_active, stop),
         cmocka_unit_test_setup_teardown(waiting_for_issuer_keys, start_silent, stop),
         cmocka_unit_test_setup_teardown(not_too_many_of_them, start_silent, stop),
         cmocka_unit_test_setup_teardown(refusals_change_nothing, start_active, stop),
     };
-    make_rsa_text();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, with_arena, NULL);
 }

@@ -336,13 +336,13 @@ static inline bool rig_lane(struct rig *r, unsigned l)
     struct worker *w = l == 0 ? &b->control : &b->lane[l];
     struct ring_frame f;
     bool moved = false;
-    while (!boundary_has_ended(b) &&
-           ring_read(b->rings.in[l], w->frame, RING_FRAME_MAX, &f) == HSM_OK) {
-        moved = true;
-        if (l == 0)
-            (void)control_frame(b, &f);
-        else
-            (void)lane_frame(w, &f);
+    for (hsm_err err; !boundary_has_ended(b); moved = true) {
+        err = l == 0 ? ring_read(b->rings.in[l], w->frame, RING_FRAME_MAX, &f) : lane_read(w, &f);
+        if (err != HSM_OK)
+            break;
+        (void)(l == 0 ? control_frame(b, &f) : lane_frame(w, &f));
+        if (l > 0)
+            lane_release(w, &f);
     }
     for (struct job *j; l > 0 && (j = job_queue_get(&b->inbox[l])) != NULL;) {
         job_run(w, j);

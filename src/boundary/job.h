@@ -102,6 +102,7 @@ struct worker {
     struct seal_ctx *sc;
     struct auth_memo *memo;
     uint8_t *frame;      /* RING_FRAME_MAX */
+    uint8_t *import;     /* the present frame when it is an import; secret memory */
     uint8_t *out;        /* result frame under construction */
     uint8_t *txn_buf;    /* RING_FRAME_MAX */
     uint8_t *crypto_buf; /* JOB_CRYPTO_MAX */

@@ -93,16 +93,15 @@ static bool run_frames(struct worker *w, unsigned *ret_n)
     unsigned n = 0;
     while (n < BATCH_MAX) {
         struct ring_frame f;
-        hsm_err err = ring_read(w->b->rings.in[w->lane], w->frame, RING_FRAME_MAX, &f);
+        hsm_err err = lane_read(w, &f);
         if (err == HSM_E_AGAIN)
             break;
         if (err != HSM_OK) {
             boundary_end(w->b, EXIT_PROTOCOL, "the ring of lane %u is damaged", w->lane);
             return false;
         }
-        size_t used = f.payload.n;
         bool alive = lane_frame(w, &f);
-        secret_wipe(w->frame, used);
+        lane_release(w, &f);
         if (!alive)
             return false;
         n++;

@@ -190,7 +190,7 @@ static hsm_err available(struct ring *r, uint64_t *ret)
     return HSM_OK;
 }
 
-hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *ret)
+hsm_err ring_peek(struct ring *r, struct ring_head *ret)
 {
     uint64_t avail;
     TRY(available(r, &avail));
@@ -202,14 +202,22 @@ hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *r
     copy_out(r, r->pos, head, sizeof head);
     struct rd h = {.p = head, .n = sizeof head};
     uint32_t len;
-    uint16_t type, zero;
-    uint64_t id;
+    uint16_t zero;
     TRY(rd_u32(&h, &len));
-    TRY(rd_u16(&h, &type));
+    TRY(rd_u16(&h, &ret->type));
     TRY(rd_u16(&h, &zero));
-    TRY(rd_u64(&h, &id));
+    TRY(rd_u64(&h, &ret->id));
     if (len > RING_FRAME_MAX || zero != 0 || frame_size(len) > avail)
         return HSM_E_CORRUPT;
+    ret->n = len;
+    return HSM_OK;
+}
+
+hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *ret)
+{
+    struct ring_head h;
+    TRY(ring_peek(r, &h));
+    const size_t len = h.n;
     if (len > cap)
         return HSM_E_RANGE;
     copy_out(r, r->pos + RING_HEADER_LEN, buf, len);
@@ -220,7 +228,7 @@ hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *r
     if (atomic_load_explicit(&r->sh->writer_waits, memory_order_relaxed) != 0 &&
         atomic_exchange(&r->sh->writer_waits, 0) != 0)
         signal_fd(r->room_fd);
-    *ret = (struct ring_frame){.type = type, .id = id, .payload = bytes_of(buf, len)};
+    *ret = (struct ring_frame){.type = h.type, .id = h.id, .payload = bytes_of(buf, len)};
     return HSM_OK;
 }
 

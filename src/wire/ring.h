@@ -77,7 +77,16 @@ bool ring_has_room(struct ring *r, size_t payload_n);
 /* Are there frames that the reader has not taken yet? */
 bool ring_is_behind(const struct ring *r);
 
-/* Reader. Copies the next frame into buf[cap] (payload points into it); the shared bytes are wiped.
+/* Reader. What the next frame says of itself, to choose where it is to be copied; the peer may have
+ * changed that by then. Errors as below. */
+struct ring_head {
+    uint16_t type;
+    size_t n; /* payload */
+    uint64_t id;
+};
+HSM_MUST_USE hsm_err ring_peek(struct ring *r, struct ring_head *ret);
+
+/* Copies the next frame into buf[cap] (payload points into it); the shared bytes are wiped.
  * HSM_E_AGAIN: empty. HSM_E_RANGE: cap too small (frame stays). HSM_E_CORRUPT: give up. */
 HSM_MUST_USE hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct ring_frame *ret);
 /* Descriptor to poll for reading; call ring_sleep() before polling: it returns false when a frame

@@ -98,6 +98,28 @@ static void frames_are_wiped(void **state)
     pair_close(&p);
 }
 
+static void a_look_ahead(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_open(&p, 1);
+    struct ring_head h;
+    struct ring_frame g;
+    struct ring_frame f = {.type = 9, .id = 77, .payload = bytes_str("12345")};
+    assert_int_equal(ring_peek(p.boundary.in[1], &h), HSM_E_AGAIN);
+    assert_int_equal(ring_write(p.gateway.out[1], &f, 0), HSM_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(ring_peek(p.boundary.in[1], &h), HSM_OK);
+        assert_int_equal(h.type, 9);
+        assert_int_equal(h.id, 77);
+        assert_int_equal(h.n, 5);
+    }
+    assert_int_equal(ring_read(p.boundary.in[1], buf, sizeof buf, &g), HSM_OK);
+    assert_int_equal(g.payload.n, 5);
+    assert_int_equal(ring_peek(p.boundary.in[1], &h), HSM_E_AGAIN);
+    pair_close(&p);
+}
+
 static void hostile_indices(void **state)
 {
     (void)state;
@@ -202,8 +224,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_wrap),   cmocka_unit_test(limits),
-        cmocka_unit_test(frames_are_wiped), cmocka_unit_test(hostile_indices),
-        cmocka_unit_test(two_threads),      cmocka_unit_test(fds_text),
+        cmocka_unit_test(frames_are_wiped), cmocka_unit_test(a_look_ahead),
+        cmocka_unit_test(hostile_indices),  cmocka_unit_test(two_threads),
+        cmocka_unit_test(fds_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

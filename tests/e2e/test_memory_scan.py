@@ -147,18 +147,22 @@ def oct_jwk(size):
 
 def import_keys(p):
     """Keys that come in, on every way a body can take through the gateway, and keys that are refused, wherever that
-    happens. Returns the secret numbers of those that never became a key."""
-    lost = []
+    happens. Returns the secret numbers of those that became keys, and of those that never did."""
+    known, lost = [], []
+
+    def good(jwk_and_secrets):
+        known.extend(jwk_and_secrets[1])
+        return jwk_and_secrets[0]
 
     def made(jwk_and_secrets):
         lost.extend(jwk_and_secrets[1])
         return jwk_and_secrets[0]
 
-    p.ok("PUT", "/keys/in-rsa", {"key": rsa_jwk()[0]})
+    p.ok("PUT", "/keys/in-rsa", {"key": good(rsa_jwk())})
     p.ok("POST", "/keys/in-rsa/sign", {"alg": "RS256", "value": b64u(os.urandom(32))})
-    p.ok("PUT", "/keys/in-ec", {"key": {**ec_jwk()[0], "x5c": ["A" * 20000]}})  # too long to stay beside its head
-    p.ok("PUT", "/keys/in-oct", {"key": oct_jwk(32)[0]})
-    body = json.dumps({"key": oct_jwk(64)[0]}).encode()
+    p.ok("PUT", "/keys/in-ec", {"key": {**good(ec_jwk()), "x5c": ["A" * 20000]}})  # too long to stay beside its head
+    p.ok("PUT", "/keys/in-oct", {"key": good(oct_jwk(32))})
+    body = json.dumps({"key": good(oct_jwk(64))}).encode()
     pieces = [body[i:i + 30] for i in range(0, len(body), 30)]
     assert p.call("PUT", "/keys/in-chunks", raw=iter(pieces)).status_code == 200
     assert p.call("PUT", "/keys/in-oct", {"key": {**made(rsa_jwk()), "qi": "AQ"}}).status_code == 400  # by the numbers
@@ -173,7 +177,21 @@ def import_keys(p):
     assert p.call("PUT", "/keys/in-oct", {"key": made(oct_jwk(32))}, api="1.0").status_code == 400
     assert p.call("PUT", "/somewhere", {"key": made(oct_jwk(32))}).status_code == 404
     assert p.call("PUT", "/keys/in-oct", {"key": {**made(oct_jwk(32)), "x5c": ["A" * 70000]}}).status_code == 413
-    return lost
+    return known, lost
+
+
+def move_keys(p):
+    """Imported keys leave as backups and come back, while the key is still there as well as after its end."""
+    for name, alg, size in (("in-rsa", "PS256", 32), ("in-ec", "ES256", 32), ("in-oct", None, 0)):
+        value = p.ok("POST", f"/keys/{name}/backup")["value"]
+        assert p.call("POST", "/keys/restore", {"value": value}).status_code == 409
+        p.ok("DELETE", f"/keys/{name}")
+        assert p.call("DELETE", f"/deletedkeys/{name}").status_code == 204
+        p.ok("POST", "/keys/restore", {"value": value})
+        if alg:
+            p.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(os.urandom(size))})
+        else:
+            p.ok("POST", f"/keys/{name}/wrapkey", {"alg": "A256KW", "value": b64u(os.urandom(32))})
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +204,11 @@ def secrets(own, work):
         use_ec(own, crv, crv, alg, size)
     for bits in (128, 192, 256):
         use_oct(own, f"o{bits}", bits)
-    import_keys(own)
+    earlier, _ = import_keys(own)
     own.down()
     own.up()
-    lost = import_keys(own)  # once more: what is looked at is the process that saw them
+    known, lost = import_keys(own)  # once more: what is looked at is the process that saw them
+    move_keys(own)
     for name, alg, size in (("r2048", "RS256", 32), ("P-256", "ES256", 32)):
         own.ok("POST", f"/keys/{name}/sign", {"alg": alg, "value": b64u(os.urandom(size))})
     use_rsa(own, "r2048", 2048)
@@ -206,7 +225,8 @@ def secrets(own, work):
     assert kinds.count(RSA) > 4 + 2 and len(kinds) - kinds.count(RSA) == 4 + 3 + 2 * 3, kinds
     found = [s for part in parts for s in fields_of(part).values()]
     assert len(found) == 6 * kinds.count(RSA) + 4 + 3 + 2 * 3
-    assert len(lost) == 6 + 1 + 10
+    assert len(known) == len(earlier) == 6 + 1 + 1 + 1 and len(lost) == 6 + 1 + 10
+    assert {s.lstrip(b"\0") for s in earlier + known} <= {s.lstrip(b"\0") for s in found}
     return found + lost
 
 
