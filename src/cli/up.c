@@ -69,8 +69,12 @@ static int make_config(struct cli *c, const struct settings *s, struct partition
     char path[PATH_MAX], text[PATH_MAX + 200];
     cli_path(c, HOME_CONFIG, path);
     bool exists = access(path, F_OK) == 0;
-    *cfg = (struct partition_config){
-        .port = PORT_DEFAULT, .name = "dev", .region = "local", .metrics_port = CONFIG_NO_METRICS};
+    *cfg = (struct partition_config){.port = PORT_DEFAULT,
+                                     .name = "dev",
+                                     .region = "local",
+                                     .metrics_port = CONFIG_NO_METRICS,
+                                     .partition_n = 1,
+                                     .next_partition = 1};
     if (exists && !cli_config(c, cfg))
         return CLI_FAILED;
     const struct partition_config before = *cfg;

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "codec/json.h"
+#include "base/text.h"
+#include "partition/config_internal.h"
 
 #define CONFIG_MAX 8192
+#define TOKENS_MAX 256
 
 bool pool_name_valid(const char *name)
 {
@@ -26,10 +28,10 @@ bool pool_name_valid(const char *name)
     return true;
 }
 
-static hsm_err text_member(const struct json_doc *d, const char *name, char *dst, size_t cap,
-                           bool required)
+hsm_err config_text(const struct json_doc *d, uint32_t obj, const char *name, char *dst, size_t cap,
+                    bool required)
 {
-    uint32_t v = json_get_nn(d, 0, name);
+    uint32_t v = json_get_nn(d, obj, name);
     size_t n = 0;
     if (v == JSON_NONE)
         return required ? HSM_E_MALFORMED : HSM_OK;
@@ -38,9 +40,10 @@ static hsm_err text_member(const struct json_doc *d, const char *name, char *dst
     return HSM_OK;
 }
 
-static hsm_err int_member(const struct json_doc *d, const char *name, int64_t max, int64_t *ret)
+hsm_err config_int(const struct json_doc *d, uint32_t obj, const char *name, int64_t max,
+                   int64_t *ret)
 {
-    uint32_t v = json_get_nn(d, 0, name);
+    uint32_t v = json_get_nn(d, obj, name);
     int64_t n = 0;
     if (v != JSON_NONE) {
         TRY(json_int(d, v, &n));
@@ -51,29 +54,64 @@ static hsm_err int_member(const struct json_doc *d, const char *name, int64_t ma
     return HSM_OK;
 }
 
+hsm_err config_bool(const struct json_doc *d, uint32_t obj, const char *name, bool absent,
+                    bool *ret)
+{
+    uint32_t v = json_get_nn(d, obj, name);
+    *ret = absent;
+    return v == JSON_NONE ? HSM_OK : json_bool(d, v, ret);
+}
+
+bool config_address_valid(const char *text)
+{
+    char host[256];
+    uint16_t port;
+    return text_listen(text, host, sizeof host, &port) && host[0] != '\0' && port != 0;
+}
+
 static hsm_err metrics_member(const struct json_doc *d, int *ret)
 {
     int64_t port = CONFIG_NO_METRICS;
     if (json_get_nn(d, 0, "metricsPort") != JSON_NONE)
-        TRY(int_member(d, "metricsPort", 65535, &port));
+        TRY(config_int(d, 0, "metricsPort", 65535, &port));
     *ret = (int)port;
+    return HSM_OK;
+}
+
+/* One partition can listen on an address, several have the door before them. */
+static hsm_err host_members(const struct json_doc *d, struct partition_config *c)
+{
+    bool fabric;
+    unsigned local = 0;
+    TRY(config_bool(d, 0, "fabric", true, &fabric));
+    TRY(config_text(d, 0, "listen", c->listen, sizeof c->listen, !fabric));
+    TRY(config_text(d, 0, "issuer", c->issuer, sizeof c->issuer, !fabric));
+    for (unsigned i = 0; i < c->partition_n; i++)
+        local += !c->partition[i].remote;
+    if ((c->listen[0] != '\0' && !config_address_valid(c->listen)) ||
+        (c->issuer[0] != '\0' && !config_address_valid(c->issuer)) || (!fabric && local != 1))
+        return HSM_E_MALFORMED;
+    c->no_fabric = !fabric;
     return HSM_OK;
 }
 
 static hsm_err parse(struct bytes json, struct partition_config *ret)
 {
-    struct json_tok toks[64];
+    struct json_tok toks[TOKENS_MAX];
     struct json_doc d;
     struct partition_config c = {0};
     int64_t port, loops;
-    TRY(json_parse(json, toks, 64, &d));
-    TRY(text_member(&d, "name", c.name, sizeof c.name, true));
-    TRY(text_member(&d, "tenant", c.tenant, sizeof c.tenant, true));
-    TRY(text_member(&d, "region", c.region, sizeof c.region, false));
-    TRY(text_member(&d, "cpus", c.cpus, sizeof c.cpus, false));
-    TRY(int_member(&d, "port", 65535, &port));
-    TRY(int_member(&d, "loops", 16, &loops));
+    TRY(json_parse(json, toks, TOKENS_MAX, &d));
+    TRY(config_text(&d, 0, "name", c.name, sizeof c.name, true));
+    TRY(config_text(&d, 0, "tenant", c.tenant, sizeof c.tenant, true));
+    TRY(config_text(&d, 0, "region", c.region, sizeof c.region, false));
+    TRY(config_text(&d, 0, "cpus", c.cpus, sizeof c.cpus, false));
+    TRY(config_text(&d, 0, "seal", c.seal, sizeof c.seal, false));
+    TRY(config_int(&d, 0, "port", 65535, &port));
+    TRY(config_int(&d, 0, "loops", 16, &loops));
     TRY(metrics_member(&d, &c.metrics_port));
+    TRY(config_partitions_parse(&d, &c));
+    TRY(host_members(&d, &c));
     if (!pool_name_valid(c.name) || port == 0)
         return HSM_E_MALFORMED;
     c.port = (uint16_t)port;
@@ -103,32 +141,47 @@ hsm_err partition_config_load(const char *path, struct partition_config *ret, ch
     return err;
 }
 
+static void put_text(struct json_wr *j, const char *name, const char *text)
+{
+    if (text[0] == '\0')
+        return;
+    json_name(j, name);
+    json_put_str(j, text);
+}
+
+static void put_all(struct json_wr *j, const struct partition_config *c)
+{
+    json_obj_open(j);
+    put_text(j, "name", c->name);
+    put_text(j, "tenant", c->tenant);
+    json_name(j, "port");
+    json_put_int(j, c->port);
+    put_text(j, "region", c->region);
+    json_name(j, "loops");
+    json_put_int(j, c->loops);
+    put_text(j, "cpus", c->cpus);
+    if (c->metrics_port != CONFIG_NO_METRICS) {
+        json_name(j, "metricsPort");
+        json_put_int(j, c->metrics_port);
+    }
+    put_text(j, "seal", c->seal);
+    config_partitions_write(j, c);
+    put_text(j, "listen", c->listen);
+    put_text(j, "issuer", c->issuer);
+    if (c->no_fabric) {
+        json_name(j, "fabric");
+        json_put_bool(j, false);
+    }
+    json_obj_close(j);
+}
+
 hsm_err partition_config_store(const char *path, const struct partition_config *c, char *text,
                                size_t cap)
 {
     uint8_t buf[CONFIG_MAX];
     struct wr w = wr_of(buf, sizeof buf);
     struct json_wr j = json_wr_of(&w);
-    json_obj_open(&j);
-    json_name(&j, "name");
-    json_put_str(&j, c->name);
-    json_name(&j, "tenant");
-    json_put_str(&j, c->tenant);
-    json_name(&j, "port");
-    json_put_int(&j, c->port);
-    json_name(&j, "region");
-    json_put_str(&j, c->region);
-    json_name(&j, "loops");
-    json_put_int(&j, c->loops);
-    if (c->cpus[0] != '\0') {
-        json_name(&j, "cpus");
-        json_put_str(&j, c->cpus);
-    }
-    if (c->metrics_port != CONFIG_NO_METRICS) {
-        json_name(&j, "metricsPort");
-        json_put_int(&j, c->metrics_port);
-    }
-    json_obj_close(&j);
+    put_all(&j, c);
     wr_str(&w, "\n");
     TRY(wr_ok(&w));
     hsm_err err = file_replace(path, wr_view(&w), 0600);

@@ -40,6 +40,9 @@ static void put(const char *text, size_t n)
     assert_int_equal(close(fd), 0);
 }
 
+#define HEAD       "{\"name\":\"dev\",\"tenant\":\"" T "\",\"port\":8443"
+#define P(n, port) "{\"number\":" n ",\"peer\":\"127.0.0.1:" port "\"}"
+
 static struct partition_config good(const char *text)
 {
     struct partition_config c;
@@ -91,6 +94,138 @@ static void loads(void **state)
     c = good(" {\"name\" : \"dev\" , \"tenant\":\"" T "\",\"port\":65535,\"region\":null}\r\n");
     assert_int_equal(c.port, 65535);
     assert_string_equal(c.region, "local");
+}
+
+static void loads_partitions(void **state)
+{
+    (void)state;
+    struct partition_config c = good(HEAD "}");
+    assert_int_equal(c.partition_n, 1);
+    assert_int_equal(c.partition[0].number, 0);
+    assert_string_equal(c.partition[0].peer, "");
+    assert_false(c.partition[0].remote);
+    assert_int_equal(c.next_partition, 1);
+    assert_false(c.no_fabric);
+    c = good(HEAD ",\"partitions\":[" P("0", "1") ",{\"number\":3,\"peer\":\"[::1]:65535\","
+                                                  "\"rack\":\"r-1\",\"joined\":true}," P(
+                                                      "5", "3") "],\"seal\":\"tpm2:x\"}");
+    assert_int_equal(c.partition_n, 3);
+    assert_int_equal(c.partition[1].number, 3);
+    assert_string_equal(c.partition[1].peer, "[::1]:65535");
+    assert_string_equal(c.partition[1].rack, "r-1");
+    assert_true(c.partition[1].joined);
+    assert_false(c.partition[2].joined);
+    assert_int_equal(c.next_partition, 6);
+    assert_string_equal(c.seal, "tpm2:x");
+    assert_ptr_equal(partition_config_find(&c, 5), &c.partition[2]);
+    assert_null(partition_config_find(&c, 1));
+    c = good(HEAD ",\"partitions\":[" P("0", "1") "," P(
+        "1", "2") "],\"nextPartition\":9,"
+                  "\"local\":[1],\"listen\":\"10.0.0.2:8443\",\"fabric\":false,"
+                  "\"issuer\":\"10.0.0.1:8443\"}");
+    assert_int_equal(c.next_partition, 9);
+    assert_true(c.partition[0].remote);
+    assert_false(c.partition[1].remote);
+    assert_true(c.no_fabric);
+    assert_string_equal(c.listen, "10.0.0.2:8443");
+    assert_string_equal(c.issuer, "10.0.0.1:8443");
+}
+
+static void refuses_partitions(void **state)
+{
+    (void)state;
+#define TWO "\"partitions\":[" P("0", "1") "," P("1", "2") "]"
+    static const char *const texts[] = {
+        HEAD ",\"partitions\":[]}",
+        HEAD ",\"partitions\":{}}",
+        HEAD ",\"partitions\":3}",
+        HEAD ",\"partitions\":[0]}",
+        HEAD ",\"partitions\":[{}]}",
+        HEAD ",\"partitions\":[{\"number\":-1}]}",
+        HEAD ",\"partitions\":[{\"number\":100000}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"port\":1}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"joined\":1}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"rack\":\"a b\"}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"rack\":\"a-label-of-a-rack-with-33-characters\"}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"peer\":\"127.0.0.1\"}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"peer\":\"127.0.0.1:0\"}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"peer\":\":5\"}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"peer\":5}]}",
+        HEAD ",\"partitions\":[" P("0", "1") ",{\"number\":1}]}",
+        HEAD ",\"partitions\":[{\"number\":0}," P("1", "1") "]}",
+        HEAD ",\"partitions\":[" P("0", "1") "," P("0", "2") "]}",
+        HEAD ",\"partitions\":[" P("1", "1") "," P("0", "2") "]}",
+        HEAD ",\"partitions\":[" P("0", "1") "," P("1", "1") "]}",
+        HEAD "," TWO ",\"nextPartition\":1}",
+        HEAD "," TWO ",\"nextPartition\":100001}",
+        HEAD "," TWO ",\"local\":[]}",
+        HEAD "," TWO ",\"local\":[2]}",
+        HEAD "," TWO ",\"local\":[1,1]}",
+        HEAD "," TWO ",\"local\":[\"1\"]}",
+        HEAD "," TWO ",\"fabric\":false}",
+        HEAD "," TWO ",\"local\":[1],\"fabric\":false,\"issuer\":\"a:1\"}",
+        HEAD "," TWO ",\"fabric\":false,\"issuer\":\"a:1\",\"listen\":\"b:2\"}",
+        HEAD ",\"listen\":\"b\"}",
+        HEAD ",\"fabric\":0}",
+        HEAD ",\"seal\":1}",
+        HEAD ",\"partitions\":[" P("0", "1") "," P("1", "2") "," P("2", "3") "," P("3", "4") "," P(
+            "4", "5") "," P("5", "6") "," P("6", "7") "," P("7", "8") "," P("8",
+                                                                            "9") "," P("9",
+                                                                                       "10") "]}",
+    };
+    for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        bad(texts[i]);
+}
+
+static void changes_partitions(void **state)
+{
+    (void)state;
+    struct partition_config c = good(HEAD "}"), back;
+    unsigned n = 0;
+    for (unsigned i = 1; i < PARTITIONS_MAX; i++) {
+        assert_int_equal(partition_config_add(&c, &n), HSM_OK);
+        assert_int_equal(n, i);
+    }
+    assert_int_equal(partition_config_add(&c, &n), HSM_E_RANGE);
+    for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
+        assert_non_null(strstr(c.partition[i].peer, "127.0.0.1:"));
+        for (unsigned k = 0; k < i; k++)
+            assert_string_not_equal(c.partition[i].peer, c.partition[k].peer);
+    }
+    partition_config_remove(&c, 8);
+    partition_config_remove(&c, 0);
+    partition_config_remove(&c, 77);
+    assert_int_equal(c.partition_n, 7);
+    c.partition[1].joined = true;
+    c.partition[2].remote = true;
+    snprintf(c.partition[3].rack, sizeof c.partition[3].rack, "left");
+    snprintf(c.seal, sizeof c.seal, "pkcs11");
+    snprintf(c.listen, sizeof c.listen, "0.0.0.0:1");
+    snprintf(c.issuer, sizeof c.issuer, "there:2");
+    assert_int_equal(partition_config_store(path, &c, why, sizeof why), HSM_OK);
+    assert_int_equal(partition_config_load(path, &back, why, sizeof why), HSM_OK);
+    assert_memory_equal(back.partition, c.partition, 7 * sizeof c.partition[0]);
+    assert_int_equal(back.partition_n, 7);
+    assert_int_equal(back.next_partition, 9);
+    assert_string_equal(back.seal, c.seal);
+    assert_string_equal(back.listen, c.listen);
+    assert_string_equal(back.issuer, c.issuer);
+    assert_false(back.no_fabric);
+    assert_int_equal(partition_config_add(&back, &n), HSM_OK);
+    assert_int_equal(n, 9);
+}
+
+static void one_partition_has_no_list(void **state)
+{
+    (void)state;
+    struct partition_config c = good(HEAD "}");
+    char text[1000] = "";
+    assert_int_equal(partition_config_store(path, &c, why, sizeof why), HSM_OK);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    assert_int_equal(fclose(f), 0);
+    assert_null(strstr(text, "artition"));
 }
 
 static void refuses(void **state)
@@ -158,7 +293,12 @@ static void missing_file(void **state)
 static void stores(void **state)
 {
     (void)state;
-    struct partition_config c = {.port = 1234, .loops = 3, .metrics_port = 9443}, back;
+    struct partition_config c = {.port = 1234,
+                                 .loops = 3,
+                                 .metrics_port = 9443,
+                                 .partition_n = 1,
+                                 .next_partition = 1},
+                            back;
     struct stat st;
     snprintf(c.name, sizeof c.name, "pool-1");
     snprintf(c.tenant, sizeof c.tenant, "%s", T);
@@ -206,8 +346,16 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads),        cmocka_unit_test(refuses), cmocka_unit_test(torn_and_large),
-        cmocka_unit_test(missing_file), cmocka_unit_test(stores),  cmocka_unit_test(names),
+        cmocka_unit_test(loads),
+        cmocka_unit_test(loads_partitions),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(refuses_partitions),
+        cmocka_unit_test(changes_partitions),
+        cmocka_unit_test(one_partition_has_no_list),
+        cmocka_unit_test(torn_and_large),
+        cmocka_unit_test(missing_file),
+        cmocka_unit_test(stores),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -139,13 +139,12 @@ static hsm_err ensure_ca(const char *dir, uint64_t now_s, struct pki_pair *ret, 
 }
 
 /* Old pair still good? Anything wrong with it only means that a new one is needed. */
-static bool server_is_good(const char *dir, const struct pki_pair *ca, const char *san,
-                           uint64_t now_s)
+static bool leaf_is_good(const char *dir, const char *cert, const char *key, X509 *ca,
+                         const char *san, uint64_t now_s)
 {
-    DEFER(pki_pair_done) struct pki_pair server = {0};
-    bool good = load_pair(dir, PKI_SERVER_CERT, PKI_SERVER_KEY, &server) == HSM_OK &&
-                pki_is_current(server.cert, now_s, RENEW_MARGIN_S) &&
-                pki_server_fits(&server, ca, san);
+    DEFER(pki_pair_done) struct pki_pair leaf = {0};
+    bool good = load_pair(dir, cert, key, &leaf) == HSM_OK &&
+                pki_is_current(leaf.cert, now_s, RENEW_MARGIN_S) && pki_leaf_fits(&leaf, ca, san);
     ERR_clear_error();
     return good;
 }
@@ -165,7 +164,7 @@ hsm_err pki_ensure(const char *dir, const char *const *names, size_t n, uint64_t
     DEFER(pki_pair_done) struct pki_pair ca = {0};
     DEFER(pki_pair_done) struct pki_pair server = {0};
     TRY(ensure_ca(dir, now_s, &ca, why, cap));
-    bool issue = !server_is_good(dir, &ca, san, now_s);
+    bool issue = !leaf_is_good(dir, PKI_SERVER_CERT, PKI_SERVER_KEY, ca.cert, san, now_s);
     if (issue) {
         TRY(pki_make_server(&ca, san, now_s, &server));
         /* Key first: a certificate without its key would look finished after a crash. */
@@ -176,5 +175,44 @@ hsm_err pki_ensure(const char *dir, const char *const *names, size_t n, uint64_t
         why[0] = 0;
     if (ret_issued != NULL)
         *ret_issued = issue;
+    return HSM_OK;
+}
+
+/* A host of the pool may have the CA's certificate without its key, and a pair made elsewhere. */
+static bool peer_is_there(const char *ca_dir, const char *dir, const char *san, uint64_t now_s)
+{
+    DEFER(pki_pair_done) struct pki_pair ca = {0};
+    bool there = load_cert(ca_dir, PKI_CA_CERT, &ca.cert) == HSM_OK &&
+                 leaf_is_good(dir, PKI_PEER_CERT, PKI_PEER_KEY, ca.cert, san, now_s);
+    ERR_clear_error();
+    return there;
+}
+
+hsm_err pki_ensure_peer(const char *ca_dir, const char *dir, const char *pool, unsigned partition,
+                        uint64_t now_ms, char *why, size_t cap)
+{
+    char name[32], san[128];
+    uint64_t now_s = now_ms / 1000;
+    snprintf(name, sizeof name, "partition %u", partition);
+    snprintf(san, sizeof san, "URI:keyhold:%s:%u", pool, partition);
+    snprintf(why, cap, "cannot write the certificate in %s", dir);
+    DEFER(idfile_close) int lock = -1;
+    TRY(idfile_lock_dir(dir, &lock));
+    if (!peer_is_there(ca_dir, dir, san, now_s)) {
+        DEFER(pki_pair_done) struct pki_pair ca = {0};
+        DEFER(pki_pair_done) struct pki_pair peer = {0};
+        hsm_err err = load_pair(ca_dir, PKI_CA_CERT, PKI_CA_KEY, &ca);
+        if (err != HSM_OK) {
+            snprintf(why, cap,
+                     "%s/%s is missing, damaged or expires, and %s has no CA to make a new one",
+                     dir, PKI_PEER_CERT, ca_dir);
+            return err;
+        }
+        TRY(pki_make_peer(&ca, name, san, now_s, &peer));
+        TRY(store_key(dir, PKI_PEER_KEY, peer.key));
+        TRY(store_certs(dir, PKI_PEER_CERT, peer.cert, ca.cert));
+    }
+    if (cap > 0)
+        why[0] = 0;
     return HSM_OK;
 }

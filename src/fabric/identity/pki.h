@@ -13,6 +13,8 @@
 #define PKI_CA_KEY      "ca.key"
 #define PKI_SERVER_CERT "server.pem"
 #define PKI_SERVER_KEY  "server.key"
+#define PKI_PEER_CERT   "peer.pem"
+#define PKI_PEER_KEY    "peer.key"
 #define PKI_NAMES_MAX   64
 
 /* Names every installation serves: the local ones and, for the Azure-names mode, those of the
@@ -29,5 +31,13 @@ extern const size_t pki_default_names_n;
  * *ret_issued (may be NULL): a new server certificate was written. now_ms: wall clock. */
 HSM_MUST_USE hsm_err pki_ensure(const char *dir, const char *const *names, size_t n,
                                 uint64_t now_ms, bool *ret_issued, char *why, size_t cap);
+
+/* The certificate of one partition for its links with the others, in its own directory dir, which
+ * exists: peer.pem (followed by the CA certificate) and peer.key. Subject CN "partition P", URI
+ * keyhold:POOL:P, for both ends of TLS. Issued anew when it is missing or damaged, expires within
+ * 30 days or was not issued by the CA in ca_dir; only then the CA's key is needed.
+ *   HSM_E_NOT_FOUND, HSM_E_CORRUPT  it would be needed and is not there; why[cap] says so */
+HSM_MUST_USE hsm_err pki_ensure_peer(const char *ca_dir, const char *dir, const char *pool,
+                                     unsigned partition, uint64_t now_ms, char *why, size_t cap);
 
 #endif

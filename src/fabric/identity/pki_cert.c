@@ -136,15 +136,16 @@ hsm_err pki_make_ca(uint64_t now_s, struct pki_pair *ret)
     return HSM_OK;
 }
 
-hsm_err pki_make_server(const struct pki_pair *ca, const char *san, uint64_t now_s,
-                        struct pki_pair *ret)
+/* A certificate of an end of TLS connections. */
+static hsm_err make_leaf(const struct pki_pair *ca, const char *common_name, const char *usage,
+                         const char *san, uint64_t now_s, struct pki_pair *ret)
 {
     DEFER(pki_pair_done) struct pki_pair p = {0};
-    TRY(new_pair("localhost", now_s, SERVER_DAYS, &p));
+    TRY(new_pair(common_name, now_s, SERVER_DAYS, &p));
     if (X509_set_issuer_name(p.cert, X509_get_subject_name(ca->cert)) != 1 ||
         !add_extension(p.cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
         !add_extension(p.cert, ca->cert, NID_key_usage, "critical,digitalSignature") ||
-        !add_extension(p.cert, ca->cert, NID_ext_key_usage, "serverAuth") ||
+        !add_extension(p.cert, ca->cert, NID_ext_key_usage, usage) ||
         !add_extension(p.cert, ca->cert, NID_subject_key_identifier, "hash") ||
         !add_extension(p.cert, ca->cert, NID_authority_key_identifier, "keyid:always") ||
         !add_extension(p.cert, ca->cert, NID_subject_alt_name, san) ||
@@ -153,6 +154,18 @@ hsm_err pki_make_server(const struct pki_pair *ca, const char *san, uint64_t now
     *ret = p;
     p = (struct pki_pair){0};
     return HSM_OK;
+}
+
+hsm_err pki_make_server(const struct pki_pair *ca, const char *san, uint64_t now_s,
+                        struct pki_pair *ret)
+{
+    return make_leaf(ca, "localhost", "serverAuth", san, now_s, ret);
+}
+
+hsm_err pki_make_peer(const struct pki_pair *ca, const char *common_name, const char *san,
+                      uint64_t now_s, struct pki_pair *ret)
+{
+    return make_leaf(ca, common_name, "serverAuth,clientAuth", san, now_s, ret);
 }
 
 bool pki_is_current(const X509 *cert, uint64_t now_s, uint64_t margin_s)
@@ -176,11 +189,10 @@ static bool has_san(X509 *cert, const char *san)
                                  X509_EXTENSION_get_data(X509_get_ext(cert, at))) == 0;
 }
 
-bool pki_server_fits(const struct pki_pair *server, const struct pki_pair *ca, const char *san)
+bool pki_leaf_fits(const struct pki_pair *leaf, X509 *ca, const char *san)
 {
-    return X509_check_private_key(server->cert, server->key) == 1 &&
-           X509_verify(server->cert, ca->key) == 1 &&
-           X509_NAME_cmp(X509_get_issuer_name(server->cert), X509_get_subject_name(ca->cert)) ==
-               0 &&
-           has_san(server->cert, san);
+    return X509_check_private_key(leaf->cert, leaf->key) == 1 &&
+           X509_verify(leaf->cert, X509_get0_pubkey(ca)) == 1 &&
+           X509_NAME_cmp(X509_get_issuer_name(leaf->cert), X509_get_subject_name(ca)) == 0 &&
+           has_san(leaf->cert, san);
 }

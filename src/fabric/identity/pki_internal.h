@@ -22,9 +22,13 @@ HSM_MUST_USE hsm_err pki_make_ca(uint64_t now_s, struct pki_pair *ret);
 HSM_MUST_USE hsm_err pki_make_server(const struct pki_pair *ca, const char *san, uint64_t now_s,
                                      struct pki_pair *ret);
 
+/* For both ends of a link between partitions. */
+HSM_MUST_USE hsm_err pki_make_peer(const struct pki_pair *ca, const char *common_name,
+                                   const char *san, uint64_t now_s, struct pki_pair *ret);
+
 /* Is the certificate's validity left for at least margin_s? */
 bool pki_is_current(const X509 *cert, uint64_t now_s, uint64_t margin_s);
 /* Does the pair belong together, issued by ca, with exactly the names of san? */
-bool pki_server_fits(const struct pki_pair *server, const struct pki_pair *ca, const char *san);
+bool pki_leaf_fits(const struct pki_pair *leaf, X509 *ca, const char *san);
 
 #endif

@@ -181,6 +181,86 @@ static void names_are_checked(void **state)
                      HSM_E_BAD_PARAMETER);
 }
 
+/* As peer.c of the store looks at it: chain and purpose for both ends, one URI. */
+static void peer_certificates(void **state)
+{
+    struct test_dir *t = *state;
+    char dir[160], path[200], why[256];
+    static const int purposes[] = {X509_PURPOSE_SSL_SERVER, X509_PURPOSE_SSL_CLIENT};
+    ensure_default(t->path, NOW_MS);
+    snprintf(dir, sizeof dir, "%s/p", t->path);
+    assert_int_equal(dir_ensure(dir, 0700), HSM_OK);
+    assert_int_equal(pki_ensure_peer(t->path, dir, "Pool-1", 12, NOW_MS, why, sizeof why), HSM_OK);
+    assert_string_equal(why, "");
+    X509 *ca = read_cert(t->path, PKI_CA_CERT), *peer = read_cert(dir, PKI_PEER_CERT);
+    X509_STORE *store = X509_STORE_new();
+    assert_int_equal(X509_STORE_add_cert(store, ca), 1);
+    for (size_t i = 0; i < 2; i++) {
+        X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+        assert_int_equal(X509_STORE_CTX_init(ctx, store, peer, NULL), 1);
+        X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+        X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT);
+        X509_VERIFY_PARAM_set_purpose(param, purposes[i]);
+        X509_VERIFY_PARAM_set_time(param, (time_t)(NOW_MS / 1000));
+        assert_int_equal(X509_verify_cert(ctx), 1);
+        X509_STORE_CTX_free(ctx);
+    }
+    char name[64] = "";
+    X509_NAME_get_text_by_NID(X509_get_subject_name(peer), NID_commonName, name, sizeof name);
+    assert_string_equal(name, "partition 12");
+    GENERAL_NAMES *names = X509_get_ext_d2i(peer, NID_subject_alt_name, NULL, NULL);
+    assert_int_equal(sk_GENERAL_NAME_num(names), 1);
+    const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, 0);
+    assert_int_equal(g->type, GEN_URI);
+    assert_int_equal(ASN1_STRING_length(g->d.uniformResourceIdentifier), 17);
+    assert_memory_equal(ASN1_STRING_get0_data(g->d.uniformResourceIdentifier), "keyhold:Pool-1:12",
+                        17);
+    GENERAL_NAMES_free(names);
+    X509_STORE_free(store);
+    X509_free(peer);
+    X509_free(ca);
+    snprintf(path, sizeof path, "%s/" PKI_PEER_KEY, dir);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static bool peer_issued(const struct test_dir *t, const char *dir, const char *pool, unsigned n,
+                        uint64_t now_ms)
+{
+    char why[256];
+    X509 *before = read_cert(dir, PKI_PEER_CERT);
+    assert_int_equal(pki_ensure_peer(t->path, dir, pool, n, now_ms, why, sizeof why), HSM_OK);
+    X509 *after = read_cert(dir, PKI_PEER_CERT);
+    bool same = X509_cmp(before, after) == 0;
+    X509_free(before);
+    X509_free(after);
+    return !same;
+}
+
+static void peer_issued_again_only_when_needed(void **state)
+{
+    struct test_dir *t = *state;
+    char dir[160], path[200], why[256];
+    snprintf(dir, sizeof dir, "%s/p", t->path);
+    assert_int_equal(dir_ensure(dir, 0700), HSM_OK);
+    assert_int_equal(pki_ensure_peer(t->path, dir, "dev", 0, NOW_MS, why, sizeof why),
+                     HSM_E_NOT_FOUND);
+    assert_non_null(strstr(why, "has no CA"));
+    ensure_default(t->path, NOW_MS);
+    assert_int_equal(pki_ensure_peer(t->path, dir, "dev", 0, NOW_MS, why, sizeof why), HSM_OK);
+    assert_false(peer_issued(t, dir, "dev", 0, NOW_MS + 790 * DAY_MS));
+    assert_true(peer_issued(t, dir, "dev", 0, NOW_MS + 800 * DAY_MS));
+    assert_true(peer_issued(t, dir, "dev", 1, NOW_MS));
+    assert_true(peer_issued(t, dir, "other", 1, NOW_MS));
+    /* a host that has the CA's certificate only */
+    snprintf(path, sizeof path, "%s/" PKI_CA_KEY, t->path);
+    assert_int_equal(unlink(path), 0);
+    assert_false(peer_issued(t, dir, "other", 1, NOW_MS));
+    assert_int_not_equal(pki_ensure_peer(t->path, dir, "other", 2, NOW_MS, why, sizeof why),
+                         HSM_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +270,8 @@ int main(void)
         TEST_WITH_DIR(issued_again_only_when_needed),
         TEST_WITH_DIR(the_ca_is_kept),
         TEST_WITH_DIR(names_are_checked),
+        TEST_WITH_DIR(peer_certificates),
+        TEST_WITH_DIR(peer_issued_again_only_when_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
