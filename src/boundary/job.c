@@ -179,18 +179,23 @@ static void copy_free(struct job *j, uint8_t *p, size_t n)
     (void)atomic_fetch_sub(&j->rq.b->secret_held, n);
 }
 
+void made_key_free(struct made_key *m)
+{
+    if (m == NULL)
+        return;
+    secret_buf_done(&m->secret_given);
+    secret_buf_done(&m->secret_private);
+    keymat_unref(m->kek);
+    free(m->wrapped);
+    free(m);
+}
+
 void job_end(struct job *j)
 {
     if (j->rq.who != NULL)
         identity_unref(j->rq.who);
     keymat_unref(j->crypto.key);
-    if (j->make != NULL) {
-        secret_buf_done(&j->make->secret_given);
-        secret_buf_done(&j->make->secret_private);
-        keymat_unref(j->make->kek);
-        free(j->make->wrapped);
-        free(j->make);
-    }
+    made_key_free(j->make);
     free(j->backup);
     free(j->rids);
     wiped_free(j->result, j->result_n);

@@ -29,7 +29,7 @@ enum job_kind {
 struct made_key {
     struct keymat_spec spec;
     struct secret_buf secret_given; /* import: the numbers lie in here */
-    struct keymat_numbers given;
+    struct key_numbers given;
     uint32_t ops;       /* import: what the JWK says */
     struct keymat *kek; /* import of a wrapped key: to be unwrapped with this first */
     uint8_t *wrapped;   /* heap */
@@ -37,6 +37,7 @@ struct made_key {
     struct secret_buf secret_private;
     struct keymat_public pub;
 };
+void made_key_free(struct made_key *m); /* NULL is fine */
 
 struct crypto_work {
     struct keymat *key;

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "codec/key_numbers.h"
 #include "model/alg.h"
 #include "wire/wire.h"
 
@@ -35,22 +36,16 @@ HSM_MUST_USE hsm_err keymat_generate_until(const struct keymat_spec *spec, atomi
                                            struct secret_buf *ret_private,
                                            struct keymat_public *ret_public);
 
-/* Numbers of a key that somebody else made: big-endian without leading zeros; p == NULL: not given.
- * RSA needs n, e, d, p, q and may have dp, dq, qi; EC needs d and may have x and y; oct has k. */
-struct keymat_numbers {
-    struct bytes n, e, d, p, q, dp, dq, qi;
-    struct bytes x, y;
-    struct bytes k;
-};
-/* The cheap part of the check: sizes, and which numbers are there. spec->kty and crv say what it is
- * to be; bits is set. HSM_E_BAD_PARAMETER with *why. */
-HSM_MUST_USE hsm_err keymat_import_size(const struct keymat_numbers *given,
-                                        struct keymat_spec *spec, const char **why);
+/* A key that somebody else made: RSA needs n, e, d, p, q and may have dp, dq, qi; EC needs d and
+ * may have x and y; oct has k. This is the cheap part of the check: sizes, and which numbers are
+ * there. spec->kty and crv say what it is to be; bits is set. HSM_E_BAD_PARAMETER with *why. */
+HSM_MUST_USE hsm_err keymat_import_size(const struct key_numbers *given, struct keymat_spec *spec,
+                                        const char **why);
 /* The key that the numbers make, if all of them belong together; in the form of keymat_generate().
  * spec: of keymat_import_size(). Slow for RSA. HSM_E_BAD_PARAMETER with *why. */
-HSM_MUST_USE hsm_err keymat_import(const struct keymat_numbers *given,
-                                   const struct keymat_spec *spec, struct secret_buf *ret_private,
-                                   struct keymat_public *ret_public, const char **why);
+HSM_MUST_USE hsm_err keymat_import(const struct key_numbers *given, const struct keymat_spec *spec,
+                                   struct secret_buf *ret_private, struct keymat_public *ret_public,
+                                   const char **why);
 
 struct keymat;
 /* What a key transfer blob wraps for kek: RSA-OAEP (SHA-1) of an AES key, then the target under
@@ -61,7 +56,7 @@ struct keymat;
  * decryption. */
 HSM_MUST_USE hsm_err keymat_transfer_open(struct keymat *kek, struct bytes wrapped,
                                           struct keymat_spec *spec, struct secret_buf *ret_plain,
-                                          struct keymat_numbers *ret_numbers, const char **why);
+                                          struct key_numbers *ret_numbers, const char **why);
 /* What a serialised private part is, and its public half. HSM_E_CORRUPT. */
 HSM_MUST_USE hsm_err keymat_describe(struct bytes private_part, struct keymat_spec *ret_spec,
                                      struct keymat_public *ret_public);

@@ -21,7 +21,7 @@ static uint32_t bits_of(struct bytes b)
     return n;
 }
 
-static hsm_err rsa_size(const struct keymat_numbers *g, uint32_t *ret_bits, const char **why)
+static hsm_err rsa_size(const struct key_numbers *g, uint32_t *ret_bits, const char **why)
 {
     uint32_t bits = bits_of(g->n);
     if (g->n.p == NULL || g->e.p == NULL || g->d.p == NULL)
@@ -38,7 +38,7 @@ static hsm_err rsa_size(const struct keymat_numbers *g, uint32_t *ret_bits, cons
     return HSM_OK;
 }
 
-hsm_err keymat_import_size(const struct keymat_numbers *given, struct keymat_spec *spec,
+hsm_err keymat_import_size(const struct key_numbers *given, struct keymat_spec *spec,
                            const char **why)
 {
     static const uint32_t curve_bits[] = {
@@ -129,7 +129,7 @@ struct rsa_numbers {
     BIGNUM *p1, *q1, *t, *u; /* p - 1, q - 1, work */
 };
 
-static hsm_err rsa_take(struct bench *b, const struct keymat_numbers *g, struct rsa_numbers *r)
+static hsm_err rsa_take(struct bench *b, const struct key_numbers *g, struct rsa_numbers *r)
 {
     bool failed = false;
     *r = (struct rsa_numbers){
@@ -227,7 +227,7 @@ static hsm_err rsa_write(const struct rsa_numbers *r, uint32_t bits, struct wr *
     return put_number(w, r->qi, half);
 }
 
-static hsm_err import_rsa(const struct keymat_numbers *g, uint32_t bits, struct wr *w,
+static hsm_err import_rsa(const struct key_numbers *g, uint32_t bits, struct wr *w,
                           const char **why)
 {
     DEFER(bench_done) struct bench b = {0};
@@ -257,8 +257,8 @@ static void point_done(EC_POINT **p)
     EC_POINT_clear_free(*p);
 }
 
-static hsm_err import_ec(const struct keymat_numbers *g, const struct keymat_spec *spec,
-                         struct wr *w, const char **why)
+static hsm_err import_ec(const struct key_numbers *g, const struct keymat_spec *spec, struct wr *w,
+                         const char **why)
 {
     DEFER(bench_done) struct bench b = {0};
     DEFER(group_done)
@@ -288,8 +288,8 @@ static hsm_err import_ec(const struct keymat_numbers *g, const struct keymat_spe
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
-static hsm_err write_key(const struct keymat_numbers *g, const struct keymat_spec *spec,
-                         struct wr *w, const char **why)
+static hsm_err write_key(const struct key_numbers *g, const struct keymat_spec *spec, struct wr *w,
+                         const char **why)
 {
     if (spec->kty == KTY_RSA)
         return import_rsa(g, spec->bits, w, why);
@@ -300,7 +300,7 @@ static hsm_err write_key(const struct keymat_numbers *g, const struct keymat_spe
     return wr_ok(w);
 }
 
-hsm_err keymat_import(const struct keymat_numbers *given, const struct keymat_spec *spec,
+hsm_err keymat_import(const struct key_numbers *given, const struct keymat_spec *spec,
                       struct secret_buf *ret_private, struct keymat_public *ret_public,
                       const char **why)
 {

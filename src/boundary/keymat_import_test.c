@@ -9,7 +9,7 @@
 /* A key with its numbers in buffers that tests may change. */
 struct sample {
     struct keymat_spec spec;
-    struct keymat_numbers g;
+    struct key_numbers g;
     struct secret_buf private_part;
 };
 static struct sample rsa[3], ec[4];
@@ -31,17 +31,17 @@ static void make(struct sample *s, enum key_type kty, enum key_curve crv, uint32
     assert_int_equal(keymat_parts_decode(bytes_of(s->private_part.p, s->private_part.n), &p),
                      HSM_OK);
     if (kty == KTY_EC) {
-        s->g = (struct keymat_numbers){.d = plain(p.scalar), .x = plain(p.x), .y = plain(p.y)};
+        s->g = (struct key_numbers){.d = plain(p.scalar), .x = plain(p.x), .y = plain(p.y)};
         return;
     }
-    s->g = (struct keymat_numbers){.n = plain(p.rsa[RSA_N]),
-                                   .e = plain(p.rsa[RSA_E]),
-                                   .d = plain(p.rsa[RSA_D]),
-                                   .p = plain(p.rsa[RSA_P]),
-                                   .q = plain(p.rsa[RSA_Q]),
-                                   .dp = plain(p.rsa[RSA_DP]),
-                                   .dq = plain(p.rsa[RSA_DQ]),
-                                   .qi = plain(p.rsa[RSA_QI])};
+    s->g = (struct key_numbers){.n = plain(p.rsa[RSA_N]),
+                                .e = plain(p.rsa[RSA_E]),
+                                .d = plain(p.rsa[RSA_D]),
+                                .p = plain(p.rsa[RSA_P]),
+                                .q = plain(p.rsa[RSA_Q]),
+                                .dp = plain(p.rsa[RSA_DP]),
+                                .dq = plain(p.rsa[RSA_DQ]),
+                                .qi = plain(p.rsa[RSA_QI])};
 }
 
 static int make_keys(void **state)
@@ -65,7 +65,7 @@ static int free_keys(void **state)
     return 0;
 }
 
-static hsm_err import(const struct keymat_numbers *g, enum key_type kty, enum key_curve crv,
+static hsm_err import(const struct key_numbers *g, enum key_type kty, enum key_curve crv,
                       struct secret_buf *ret, struct keymat_public *pub, const char **why)
 {
     struct keymat_spec spec = {.kty = kty, .crv = crv};
@@ -74,7 +74,7 @@ static hsm_err import(const struct keymat_numbers *g, enum key_type kty, enum ke
     return err == HSM_OK ? keymat_import(g, &spec, ret, pub, why) : err;
 }
 
-static void refused_as(const struct keymat_numbers *g, enum key_type kty, enum key_curve crv,
+static void refused_as(const struct key_numbers *g, enum key_type kty, enum key_curve crv,
                        const char *text)
 {
     struct secret_buf b = {0};
@@ -86,13 +86,13 @@ static void refused_as(const struct keymat_numbers *g, enum key_type kty, enum k
         fail_msg("'%s', not '%s'", why == NULL ? "" : why, text);
 }
 
-static void refused(const struct keymat_numbers *g, const char *text)
+static void refused(const struct key_numbers *g, const char *text)
 {
     refused_as(g, KTY_RSA, CRV_NONE, text);
 }
 
 /* The same bytes as the key that was generated. */
-static void taken(const struct sample *s, const struct keymat_numbers *g)
+static void taken(const struct sample *s, const struct key_numbers *g)
 {
     struct secret_buf b = {0};
     struct keymat_public pub;
@@ -134,7 +134,7 @@ static void rsa_whole(void **state)
 static void rsa_crt_numbers_are_computed(void **state)
 {
     (void)state;
-    struct keymat_numbers g = rsa[0].g;
+    struct key_numbers g = rsa[0].g;
     g.dp = g.dq = g.qi = bytes_of(NULL, 0);
     taken(&rsa[0], &g);
     g = rsa[0].g;
@@ -149,7 +149,7 @@ static void rsa_order_of_primes(void **state)
     struct keymat_public pub;
     const char *why;
     (void)state;
-    struct keymat_numbers g = rsa[0].g;
+    struct key_numbers g = rsa[0].g;
     g.p = rsa[0].g.q;
     g.q = rsa[0].g.p;
     refused(&g, "JSON Web Key: dp is not d modulo p - 1.");
@@ -168,7 +168,7 @@ static void rsa_d_of_either_kind(void **state)
     struct secret_buf b = {0};
     struct keymat_public pub;
     const char *why;
-    const struct keymat_numbers *g = &rsa[0].g;
+    const struct key_numbers *g = &rsa[0].g;
     BN_CTX *ctx = BN_CTX_new();
     BIGNUM *p = BN_bin2bn(g->p.p, (int)g->p.n, NULL), *q = BN_bin2bn(g->q.p, (int)g->q.n, NULL);
     BIGNUM *phi = BN_new(), *d = BN_new(), *e = BN_bin2bn(g->e.p, (int)g->e.n, NULL);
@@ -177,7 +177,7 @@ static void rsa_d_of_either_kind(void **state)
     BN_sub_word(q, 1);
     BN_mul(phi, p, q, ctx);
     assert_non_null(BN_mod_inverse(d, e, phi, ctx));
-    struct keymat_numbers changed = *g;
+    struct key_numbers changed = *g;
     changed.d = bytes_of(other, (size_t)BN_bn2bin(d, other));
     assert_int_equal(import(&changed, KTY_RSA, CRV_NONE, &b, &pub, &why), HSM_OK);
     secret_buf_done(&b);
@@ -194,7 +194,7 @@ static void rsa_missing(void **state)
     static const struct bytes none;
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        struct keymat_numbers g = rsa[0].g;
+        struct key_numbers g = rsa[0].g;
         struct bytes *const all[] = {&g.n, &g.e, &g.d, &g.p, &g.q};
         *all[i] = none;
         refused(&g, i < 3 ? "JSON Web Key: n, e and d of the RSA key are required."
@@ -210,7 +210,7 @@ static void rsa_sizes(void **state)
     uint8_t big[512];
     (void)state;
     memset(big, 0xff, sizeof big);
-    struct keymat_numbers g = rsa[0].g;
+    struct key_numbers g = rsa[0].g;
     g.n = bytes_of(big, 128);
     refused(&g, size);
     g.n = bytes_of(big, 255);
@@ -238,11 +238,11 @@ static void rsa_exponents(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct keymat_numbers g = rsa[0].g;
+        struct key_numbers g = rsa[0].g;
         g.e = bad[i];
         refused(&g, text);
     }
-    struct keymat_numbers g = rsa[0].g;
+    struct key_numbers g = rsa[0].g;
     g.e = bytes_of("\x03", 1);
     refused(&g, "JSON Web Key: d does not fit e, p and q.");
     g = rsa[0].g;
@@ -265,21 +265,21 @@ static void rsa_numbers_of_another_key(void **state)
         size_t at;
         const char *text;
     } rows[] = {
-        {offsetof(struct keymat_numbers, n), "JSON Web Key: n is not the product of p and q."},
-        {offsetof(struct keymat_numbers, d), "JSON Web Key: d does not fit e, p and q."},
-        {offsetof(struct keymat_numbers, p), "JSON Web Key: n is not the product of p and q."},
-        {offsetof(struct keymat_numbers, q), "JSON Web Key: n is not the product of p and q."},
-        {offsetof(struct keymat_numbers, dp), "JSON Web Key: dp is not d modulo p - 1."},
-        {offsetof(struct keymat_numbers, dq), "JSON Web Key: dq is not d modulo q - 1."},
-        {offsetof(struct keymat_numbers, qi), "JSON Web Key: qi is not the inverse of q modulo p."},
+        {offsetof(struct key_numbers, n), "JSON Web Key: n is not the product of p and q."},
+        {offsetof(struct key_numbers, d), "JSON Web Key: d does not fit e, p and q."},
+        {offsetof(struct key_numbers, p), "JSON Web Key: n is not the product of p and q."},
+        {offsetof(struct key_numbers, q), "JSON Web Key: n is not the product of p and q."},
+        {offsetof(struct key_numbers, dp), "JSON Web Key: dp is not d modulo p - 1."},
+        {offsetof(struct key_numbers, dq), "JSON Web Key: dq is not d modulo q - 1."},
+        {offsetof(struct key_numbers, qi), "JSON Web Key: qi is not the inverse of q modulo p."},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct keymat_numbers g = rsa[0].g;
+        struct key_numbers g = rsa[0].g;
         struct bytes *mine = (struct bytes *)(void *)((uint8_t *)&g + rows[i].at);
         const struct bytes *foreign =
             (const struct bytes *)(const void *)((const uint8_t *)&other.g + rows[i].at);
         *mine = *foreign;
-        if (rows[i].at == offsetof(struct keymat_numbers, d))
+        if (rows[i].at == offsetof(struct key_numbers, d))
             *mine = plus(g.d, 1); /* the other one might be larger than n */
         refused(&g, rows[i].text);
     }
@@ -289,7 +289,7 @@ static void rsa_numbers_of_another_key(void **state)
 /* A modulus whose factors are no primes, or too near to each other, with everything else right. */
 struct made {
     uint8_t room[8][600];
-    struct keymat_numbers g;
+    struct key_numbers g;
 };
 
 static bool try_numbers(const BIGNUM *p, const BIGNUM *q, struct made *m)
@@ -307,7 +307,7 @@ static bool try_numbers(const BIGNUM *p, const BIGNUM *q, struct made *m)
     if (ok) {
         const BIGNUM *const all[] = {n, e, d, p, q};
         struct bytes *const dst[] = {&m->g.n, &m->g.e, &m->g.d, &m->g.p, &m->g.q};
-        m->g = (struct keymat_numbers){0};
+        m->g = (struct key_numbers){0};
         for (unsigned i = 0; i < 5; i++)
             *dst[i] = bytes_of(m->room[i], (size_t)BN_bn2bin(all[i], m->room[i]));
     }
@@ -359,7 +359,7 @@ static void ec_whole_and_without_point(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
-        struct keymat_numbers g = ec[i].g;
+        struct key_numbers g = ec[i].g;
         taken(&ec[i], &g);
         g.x = g.y = bytes_of(NULL, 0);
         taken(&ec[i], &g);
@@ -376,7 +376,7 @@ static void ec_bad_numbers(void **state)
         uint8_t big[67];
         enum key_curve crv = ec[i].spec.crv;
         size_t width = key_curve_width(crv);
-        struct keymat_numbers g = ec[i].g;
+        struct key_numbers g = ec[i].g;
         memset(big, 0xff, sizeof big);
         g.d = bytes_of("", 0);
         refused_as(&g, KTY_EC, crv, range);
@@ -420,7 +420,7 @@ static void ec_order(void **state)
         EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "EC", keymat_group_name(ec[i].spec.crv));
         BIGNUM *n = NULL;
         assert_int_equal(EVP_PKEY_get_bn_param(k, OSSL_PKEY_PARAM_EC_ORDER, &n), 1);
-        struct keymat_numbers g = {.d = bytes_of(order, (size_t)BN_bn2bin(n, order))};
+        struct key_numbers g = {.d = bytes_of(order, (size_t)BN_bn2bin(n, order))};
         refused_as(&g, KTY_EC, ec[i].spec.crv, "JSON Web Key: d is not in the range of the curve.");
         g.d = plus(g.d, -1);
         assert_int_equal(import(&g, KTY_EC, ec[i].spec.crv, &b, &pub, &why), HSM_OK);
@@ -445,7 +445,7 @@ static void oct_lengths(void **state)
         struct keymat *k = NULL;
         const char *why;
         memset(key, (int)n, sizeof key);
-        const struct keymat_numbers g = {.k = bytes_of(key, n)};
+        const struct key_numbers g = {.k = bytes_of(key, n)};
         assert_int_equal(import(&g, KTY_OCT, CRV_NONE, &b, &pub, &why), HSM_OK);
         assert_int_equal(pub.n_len + pub.e_len + pub.x_len + pub.y_len, 0);
         assert_int_equal(keymat_open(bytes_of(b.p, b.n), &k), HSM_OK);
@@ -460,7 +460,7 @@ static void oct_lengths(void **state)
         keymat_unref(k);
         secret_buf_done(&b);
     }
-    const struct keymat_numbers none = {.k = bytes_of(key, 0)}, long_k = {.k = bytes_of(key, 65)};
+    const struct key_numbers none = {.k = bytes_of(key, 0)}, long_k = {.k = bytes_of(key, 65)};
     refused_as(&none, KTY_OCT, CRV_NONE, "JSON Web Key: k of the oct key is missing or empty.");
     refused_as(&long_k, KTY_OCT, CRV_NONE,
                "JSON Web Key: k property of oct key is too large, maximum size is 64");

@@ -64,11 +64,11 @@ static hsm_err unwrap(struct bytes aes_key, struct bytes c, struct secret_buf *o
     return err;
 }
 
-static hsm_err numbers_of(struct bytes plain, struct keymat_spec *spec, struct keymat_numbers *ret)
+static hsm_err numbers_of(struct bytes plain, struct keymat_spec *spec, struct key_numbers *ret)
 {
     struct pkcs8_key k;
     if (spec->kty == KTY_OCT) {
-        *ret = (struct keymat_numbers){.k = plain};
+        *ret = (struct key_numbers){.k = plain};
         return plain.n == 16 || plain.n == 24 || plain.n == 32 ? HSM_OK : HSM_E_MALFORMED;
     }
     TRY(pkcs8_parse(plain, &k));
@@ -80,21 +80,12 @@ static hsm_err numbers_of(struct bytes plain, struct keymat_spec *spec, struct k
             return HSM_E_MALFORMED;
         spec->crv = crv;
     }
-    *ret = (struct keymat_numbers){.n = k.n,
-                                   .e = k.e,
-                                   .d = k.d,
-                                   .p = k.p,
-                                   .q = k.q,
-                                   .dp = k.dp,
-                                   .dq = k.dq,
-                                   .qi = k.qi,
-                                   .x = k.x,
-                                   .y = k.y};
+    *ret = k.num;
     return HSM_OK;
 }
 
 hsm_err keymat_transfer_open(struct keymat *kek, struct bytes wrapped, struct keymat_spec *spec,
-                             struct secret_buf *ret_plain, struct keymat_numbers *ret_numbers,
+                             struct secret_buf *ret_plain, struct key_numbers *ret_numbers,
                              const char **why)
 {
     size_t modulus = kek->bits / 8;

@@ -63,17 +63,7 @@ static hsm_err take(struct request *rq, const struct wire_key_import *m, struct 
                             "JSON Web Key: RSA keys of more than two primes are not supported.");
     made->spec = (struct keymat_spec){.kty = key_type_from_name(jwk.kty),
                                       .crv = key_curve_from_name(jwk.crv)};
-    made->given = (struct keymat_numbers){.n = jwk.n,
-                                          .e = jwk.e,
-                                          .d = jwk.d,
-                                          .p = jwk.p,
-                                          .q = jwk.q,
-                                          .dp = jwk.dp,
-                                          .dq = jwk.dq,
-                                          .qi = jwk.qi,
-                                          .x = jwk.x,
-                                          .y = jwk.y,
-                                          .k = jwk.k};
+    made->given = jwk.num;
     if (made->spec.kty != KTY_EC)
         made->spec.crv = CRV_NONE;
     TRY(read_ops(rq, &jwk, &made->ops));
@@ -93,10 +83,7 @@ static hsm_err ask_for_check(struct job *j, const struct wire_key_import *m)
         hsm_err err = made == NULL ? HSM_E_NOMEM : take(&j->rq, m, made);
         if (err == HSM_E_NOMEM && made != NULL) {
             /* the frame is still there: it may run again */
-            secret_buf_done(&made->secret_given);
-            keymat_unref(made->kek);
-            free(made->wrapped);
-            free(made);
+            made_key_free(made);
             return err;
         }
         j->make = made;

@@ -7,8 +7,9 @@
 
 static hsm_err check_jwk(struct request *rq, const struct jwk_private *jwk, enum key_type kty)
 {
-    const struct bytes clear[] = {jwk->n,  jwk->e,  jwk->d, jwk->p, jwk->q, jwk->dp,
-                                  jwk->dq, jwk->qi, jwk->x, jwk->y, jwk->k};
+    const struct key_numbers *c = &jwk->num;
+    const struct bytes clear[] = {c->n,  c->e,  c->d, c->p, c->q, c->dp,
+                                  c->dq, c->qi, c->x, c->y, c->k};
     if (kty == KTY_NONE)
         return request_fail(rq, HSM_E_BAD_PARAMETER, "JSON Web Key: kty is missing or unknown.");
     for (size_t i = 0; i < sizeof clear / sizeof clear[0]; i++)

@@ -21,7 +21,7 @@ struct number {
     size_t max; /* bytes without leading zeros */
     bool whole; /* leading zeros belong to it, and no more than max bytes */
 };
-#define AT(member) offsetof(struct jwk_private, member)
+#define AT(member) offsetof(struct jwk_private, num.member)
 static const struct number numbers[] = {
     {"n", AT(n), JWK_MODULUS_MAX, false}, {"e", AT(e), E_MAX, false},
     {"d", AT(d), JWK_MODULUS_MAX, false}, {"p", AT(p), HALF_MAX, false},

@@ -5,7 +5,7 @@
 #define CODEC_JWK_PRIVATE_H
 
 #include <stdbool.h>
-#include "base/bytes.h"
+#include "codec/key_numbers.h"
 
 #define JWK_OPS_MAX     16
 #define JWK_K_MAX       64  /* bytes of a symmetric key */
@@ -13,16 +13,13 @@
 /* Room for all numbers of one key. */
 #define JWK_NUMBERS_MAX 4096
 
-/* Numbers are big-endian without leading zeros (k: as it is); p == NULL: not there. */
 struct jwk_private {
     struct bytes kty, crv; /* views into the text */
     struct bytes op[JWK_OPS_MAX];
     size_t op_n;
     bool has_ops;   /* key_ops is there, perhaps empty */
     bool has_other; /* "oth": more than two primes */
-    struct bytes n, e, d, p, q, dp, dq, qi;
-    struct bytes x, y;
-    struct bytes k;
+    struct key_numbers num;
     struct bytes key_hsm; /* view into the text: a wrapped key instead of numbers */
 };
 

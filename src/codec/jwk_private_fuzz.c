@@ -20,21 +20,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct jwk_private j = {0};
     const char *member = NULL;
     if (jwk_private_parse(bytes_of(data, size), buf, &j, &member) != HSM_OK) {
-        HSM_ASSERT(j.n.p == NULL && j.k.p == NULL);
+        HSM_ASSERT(j.num.n.p == NULL && j.num.k.p == NULL);
         for (size_t i = 0; i < sizeof buf; i++)
             HSM_ASSERT(buf[i] == 0);
         return 0;
     }
-    check(j.n, JWK_MODULUS_MAX);
-    check(j.d, JWK_MODULUS_MAX);
-    check(j.e, 8);
-    check(j.p, JWK_MODULUS_MAX / 2);
-    check(j.q, JWK_MODULUS_MAX / 2);
-    check(j.dp, JWK_MODULUS_MAX / 2);
-    check(j.dq, JWK_MODULUS_MAX / 2);
-    check(j.qi, JWK_MODULUS_MAX / 2);
-    check(j.x, 66);
-    check(j.y, 66);
-    HSM_ASSERT(j.k.n <= JWK_K_MAX && j.op_n <= JWK_OPS_MAX);
+    check(j.num.n, JWK_MODULUS_MAX);
+    check(j.num.d, JWK_MODULUS_MAX);
+    check(j.num.e, 8);
+    check(j.num.p, JWK_MODULUS_MAX / 2);
+    check(j.num.q, JWK_MODULUS_MAX / 2);
+    check(j.num.dp, JWK_MODULUS_MAX / 2);
+    check(j.num.dq, JWK_MODULUS_MAX / 2);
+    check(j.num.qi, JWK_MODULUS_MAX / 2);
+    check(j.num.x, 66);
+    check(j.num.y, 66);
+    HSM_ASSERT(j.num.k.n <= JWK_K_MAX && j.op_n <= JWK_OPS_MAX);
     return 0;
 }

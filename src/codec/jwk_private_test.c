@@ -61,8 +61,9 @@ static void all_members(void **state)
         struct bytes got;
         uint8_t last;
         size_t n;
-    } rows[] = {{j.n, 1, 1},  {j.e, 1, 3},  {j.d, 2, 1}, {j.p, 3, 1}, {j.q, 4, 1}, {j.dp, 5, 1},
-                {j.dq, 6, 1}, {j.qi, 7, 1}, {j.x, 8, 1}, {j.y, 9, 1}, {j.k, 10, 2}};
+    } rows[] = {{j.num.n, 1, 1}, {j.num.e, 1, 3},  {j.num.d, 2, 1},  {j.num.p, 3, 1},
+                {j.num.q, 4, 1}, {j.num.dp, 5, 1}, {j.num.dq, 6, 1}, {j.num.qi, 7, 1},
+                {j.num.x, 8, 1}, {j.num.y, 9, 1},  {j.num.k, 10, 2}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(rows[i].got.n, rows[i].n);
         assert_int_equal(rows[i].got.p[rows[i].n - 1], rows[i].last);
@@ -78,13 +79,13 @@ static void absent_and_null(void **state)
     const char *member;
     (void)state;
     assert_int_equal(parse("{}", &j, &member), HSM_OK);
-    assert_true(j.kty.p == NULL && j.k.p == NULL && j.n.p == NULL && !j.has_ops);
+    assert_true(j.kty.p == NULL && j.num.k.p == NULL && j.num.n.p == NULL && !j.has_ops);
     assert_int_equal(parse("{\"kty\":null,\"k\":null,\"key_ops\":null,\"oth\":null}", &j, &member),
                      HSM_OK);
-    assert_true(j.kty.p == NULL && j.k.p == NULL && !j.has_ops && !j.has_other);
+    assert_true(j.kty.p == NULL && j.num.k.p == NULL && !j.has_ops && !j.has_other);
     assert_int_equal(parse("{\"k\":\"\",\"n\":\"\",\"key_ops\":[],\"oth\":[]}", &j, &member),
                      HSM_OK);
-    assert_true(j.k.p != NULL && j.k.n == 0 && j.n.p != NULL && j.n.n == 0);
+    assert_true(j.num.k.p != NULL && j.num.k.n == 0 && j.num.n.p != NULL && j.num.n.n == 0);
     assert_true(j.has_ops && j.op_n == 0 && j.has_other);
 }
 
@@ -95,9 +96,9 @@ static void leading_zeros(void **state)
     (void)state;
     assert_int_equal(parse("{\"n\":\"AAAAAQ\",\"k\":\"AAAAAQ\",\"e\":\"AAAA\"}", &j, &member),
                      HSM_OK);
-    assert_int_equal(j.n.n, 1);
-    assert_int_equal(j.k.n, 4);
-    assert_true(j.e.p != NULL && j.e.n == 0);
+    assert_int_equal(j.num.n.n, 1);
+    assert_int_equal(j.num.k.n, 4);
+    assert_true(j.num.e.p != NULL && j.num.e.n == 0);
 }
 
 static void limits(void **state)
@@ -183,7 +184,8 @@ static void changed(struct bytes text, void *arg)
     (void)arg;
     if (jwk_private_parse(text, buf, &j, &member) != HSM_OK)
         return;
-    const struct bytes all[] = {j.n, j.e, j.d, j.p, j.q, j.dp, j.dq, j.qi, j.x, j.y, j.k};
+    const struct bytes all[] = {j.num.n,  j.num.e,  j.num.d, j.num.p, j.num.q, j.num.dp,
+                                j.num.dq, j.num.qi, j.num.x, j.num.y, j.num.k};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         assert_true(all[i].p == NULL ||
                     (all[i].p >= buf && all[i].p + all[i].n <= buf + sizeof buf));

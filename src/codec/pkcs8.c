@@ -82,14 +82,14 @@ static hsm_err rsa_private_key(struct rd r, struct pkcs8_key *k)
     TRY(take_sequence(&r, &in));
     TRY(rd_end(&r));
     TRY(take_version(&in, 0));
-    TRY(take_integer(&in, &k->n));
-    TRY(take_integer(&in, &k->e));
-    TRY(take_integer(&in, &k->d));
-    TRY(take_integer(&in, &k->p));
-    TRY(take_integer(&in, &k->q));
-    TRY(take_integer(&in, &k->dp));
-    TRY(take_integer(&in, &k->dq));
-    TRY(take_integer(&in, &k->qi));
+    TRY(take_integer(&in, &k->num.n));
+    TRY(take_integer(&in, &k->num.e));
+    TRY(take_integer(&in, &k->num.d));
+    TRY(take_integer(&in, &k->num.p));
+    TRY(take_integer(&in, &k->num.q));
+    TRY(take_integer(&in, &k->num.dp));
+    TRY(take_integer(&in, &k->num.dq));
+    TRY(take_integer(&in, &k->num.qi));
     return rd_end(&in);
 }
 
@@ -122,8 +122,8 @@ static hsm_err public_point(struct rd *in, struct pkcs8_key *k)
     if (bits.n < 4 || bits.n % 2 != 0 || bits.p[0] != 0 || bits.p[1] != 4)
         return HSM_E_MALFORMED;
     size_t width = (bits.n - 2) / 2;
-    k->x = without_zeros(bytes_of(bits.p + 2, width));
-    k->y = without_zeros(bytes_of(bits.p + 2 + width, width));
+    k->num.x = without_zeros(bytes_of(bits.p + 2, width));
+    k->num.y = without_zeros(bytes_of(bits.p + 2 + width, width));
     return HSM_OK;
 }
 
@@ -137,7 +137,7 @@ static hsm_err ec_private_key(struct rd r, struct pkcs8_key *k)
     TRY(take(&in, DER_OCTET_STRING, &d));
     if (d.n == 0)
         return HSM_E_MALFORMED;
-    k->d = without_zeros(d);
+    k->num.d = without_zeros(d);
     if (next_is(&in, DER_CONTEXT_0))
         TRY(same_curve(&in, k->curve));
     if (next_is(&in, DER_CONTEXT_1))

@@ -5,14 +5,13 @@
 #define CODEC_PKCS8_H
 
 #include <stdbool.h>
-#include "base/bytes.h"
+#include "codec/key_numbers.h"
 
-/* Views into the DER. Numbers are big-endian without leading zeros; p == NULL: not there. */
+/* Views into the DER. x, y: of an uncompressed public key. */
 struct pkcs8_key {
     bool is_ec;
-    struct bytes n, e, d, p, q, dp, dq, qi; /* RSA; d also EC */
-    struct bytes curve;                     /* EC: content of the curve's object identifier */
-    struct bytes x, y;                      /* EC: of an uncompressed public key */
+    struct key_numbers num;
+    struct bytes curve; /* EC: content of the curve's object identifier */
 };
 /* HSM_E_MALFORMED for everything else, other algorithms included. */
 HSM_MUST_USE hsm_err pkcs8_parse(struct bytes der, struct pkcs8_key *ret);

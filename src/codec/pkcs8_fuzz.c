@@ -17,9 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pkcs8_key k = {0};
     if (pkcs8_parse(in, &k) != HSM_OK)
         return 0;
-    const struct bytes all[] = {k.n, k.e, k.d, k.p, k.q, k.dp, k.dq, k.qi, k.x, k.y};
+    const struct bytes all[] = {k.num.n,  k.num.e,  k.num.d,  k.num.p, k.num.q,
+                                k.num.dp, k.num.dq, k.num.qi, k.num.x, k.num.y};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         check(in, all[i]);
-    HSM_ASSERT(k.is_ec ? k.curve.n > 0 && k.n.p == NULL : k.n.p != NULL && k.curve.p == NULL);
+    HSM_ASSERT(k.is_ec ? k.curve.n > 0 && k.num.n.p == NULL
+                       : k.num.n.p != NULL && k.curve.p == NULL);
     return 0;
 }

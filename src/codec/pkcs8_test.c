@@ -28,11 +28,11 @@ static void rsa_key(void **state)
     size_t n = load(VECTOR("rsa2048.plain"));
     assert_int_equal(pkcs8_parse(bytes_of(der, n), &k), HSM_OK);
     assert_false(k.is_ec);
-    assert_int_equal(k.n.n, 256);
-    assert_int_equal(k.p.n, 128);
-    assert_int_equal(k.q.n, 128);
-    assert_true(k.d.n <= 256 && k.dp.n <= 128 && k.dq.n <= 128 && k.qi.n <= 128);
-    assert_true(bytes_eq(k.e, bytes_of("\x01\x00\x01", 3)));
+    assert_int_equal(k.num.n.n, 256);
+    assert_int_equal(k.num.p.n, 128);
+    assert_int_equal(k.num.q.n, 128);
+    assert_true(k.num.d.n <= 256 && k.num.dp.n <= 128 && k.num.dq.n <= 128 && k.num.qi.n <= 128);
+    assert_true(bytes_eq(k.num.e, bytes_of("\x01\x00\x01", 3)));
 }
 
 static void ec_keys(void **state)
@@ -46,10 +46,10 @@ static void ec_keys(void **state)
         struct pkcs8_key k;
         size_t n = load(rows[i].path);
         assert_int_equal(pkcs8_parse(bytes_of(der, n), &k), HSM_OK);
-        assert_true(k.is_ec && k.n.p == NULL);
+        assert_true(k.is_ec && k.num.n.p == NULL);
         assert_int_equal(k.curve.n, rows[i].oid);
-        assert_true(k.d.n > 0 && k.d.n <= rows[i].width);
-        assert_true(k.x.n <= rows[i].width && k.y.n <= rows[i].width);
+        assert_true(k.num.d.n > 0 && k.num.d.n <= rows[i].width);
+        assert_true(k.num.x.n <= rows[i].width && k.num.y.n <= rows[i].width);
     }
 }
 
@@ -87,7 +87,7 @@ static void forms(void **state)
     (void)state;
     memcpy(der, good, sizeof good - 1);
     assert_int_equal(pkcs8_parse(bytes_of(der, sizeof good - 1), &k), HSM_OK);
-    assert_true(k.is_ec && k.d.n == 1 && k.d.p[0] == 5 && k.x.p == NULL);
+    assert_true(k.is_ec && k.num.d.n == 1 && k.num.d.p[0] == 5 && k.num.x.p == NULL);
     /* attributes may follow */
     static const char more[] = "\x30\x26\x02\x01\x00" EC_ALG INNER "\xa0\x02\x05\x00";
     memcpy(der, more, sizeof more - 1);
