@@ -122,6 +122,17 @@ hsm_err file_replace(const char *path, struct bytes content, mode_t mode)
     return sync_parent(path);
 }
 
+hsm_err file_adopt(const char *from, const char *to)
+{
+    int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return HSM_E_IO;
+    hsm_err err = fsync(fd) == 0 ? HSM_OK : HSM_E_IO;
+    close_keep_errno(fd);
+    TRY(err);
+    return rename(from, to) == 0 ? sync_parent(to) : HSM_E_IO;
+}
+
 hsm_err dir_ensure(const char *path, mode_t mode)
 {
     char at[PATH_MAX];

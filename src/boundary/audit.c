@@ -24,13 +24,15 @@ static hsm_err key_load(struct audit *a, const struct roots *roots)
     return ok ? HSM_OK : HSM_E_CORRUPT;
 }
 
-hsm_err audit_new(const struct roots *roots, audit_sink sink, void *ctx, struct audit **ret)
+hsm_err audit_new(const struct roots *roots, const char *protection, audit_sink sink, void *ctx,
+                  struct audit **ret)
 {
     struct audit *a = (struct audit *)calloc(1, sizeof *a);
     if (a == NULL)
         return HSM_E_NOMEM;
     a->sink = sink;
     a->sink_ctx = ctx;
+    a->protection = protection;
     uuid_format(&roots->pool, a->pool_id);
     a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     a->md = EVP_MD_CTX_new();
@@ -255,7 +257,7 @@ static void put_position(struct json_wr *j, const char *name, uint64_t seq, cons
 
 static void put_start(const struct audit *a, struct json_wr *j)
 {
-    put_member(j, "protection", "software");
+    put_member(j, "protection", a->protection);
     put_member(j, "secretMemory", secret_level_name());
     put_member(j, "program", "keyhold-boundary " KEYHOLD_VERSION);
     json_name(j, "publicKey");

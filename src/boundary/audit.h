@@ -39,7 +39,8 @@ struct audit {
     uint8_t spki[256]; /* public key, DER */
     size_t spki_n;
     char pool_id[UUID_TEXT_LEN + 1];
-    char constant[8192]; /* members that every line has, rendered */
+    const char *protection; /* level of the seal, for the start checkpoint */
+    char constant[8192];    /* members that every line has, rendered */
     size_t constant_n;
     char properties[256];
     size_t properties_n;
@@ -47,8 +48,9 @@ struct audit {
     void *sink_ctx;
     uint8_t line[AUDIT_LINE_MAX + AUDIT_CHAIN_MAX];
 };
-HSM_MUST_USE hsm_err audit_new(const struct roots *roots, audit_sink sink, void *ctx,
-                               struct audit **ret);
+/* protection: static text. */
+HSM_MUST_USE hsm_err audit_new(const struct roots *roots, const char *protection, audit_sink sink,
+                               void *ctx, struct audit **ret);
 void audit_free(struct audit *a);
 
 /* Name, tenant and resource id in every line; before the first line and when they are learned. */

@@ -66,7 +66,7 @@ static hsm_err make_parts(struct boundary *b, size_t cache_bytes,
     TRY(stock_new(prepared, keymat_generate_until, &b->stock));
     keycache_set_spare(b->cache, shed_stock, b->stock);
     TRY(state_new(b->roles, b->cache, &b->state));
-    TRY(audit_new(&b->roots, audit_to_ring, b, &b->audit));
+    TRY(audit_new(&b->roots, b->protection, audit_to_ring, b, &b->audit));
     audit_set_pool(b->audit, &b->init.info);
     return HSM_OK;
 }
@@ -113,6 +113,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
         return HSM_E_NOMEM;
     b->roots = *c->roots;
     b->fresh = c->fresh;
+    b->protection = c->protection;
     b->init = *c->init;
     b->rings = c->rings;
     b->on_end = exit_process;

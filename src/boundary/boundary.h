@@ -50,8 +50,9 @@ struct held {
 struct boundary {
     struct ring_set rings;
     struct roots roots;
-    bool fresh;            /* the root secrets are of this start */
-    struct pool_init init; /* pool.json */
+    const char *protection; /* level of the seal */
+    bool fresh;             /* the root secrets are of this start */
+    struct pool_init init;  /* pool.json */
     struct sealer *sealer;
     struct state *state;
     struct roles *roles;
@@ -107,6 +108,7 @@ struct boundary {
 
 struct boundary_config {
     const struct roots *roots; /* taken over */
+    const char *protection;    /* level of the seal, static text */
     bool fresh;
     struct pool_init *init; /* taken over */
     struct ring_set rings;  /* taken over */

@@ -535,7 +535,11 @@ static inline void rig_start(struct rig *r, bool fresh)
     struct pool_init init;
     struct roots roots;
     char why[256] = "";
-    struct boundary_config c = {.roots = &roots, .init = &init, .fresh = fresh, .slow_threads = 1};
+    struct boundary_config c = {.roots = &roots,
+                                .init = &init,
+                                .fresh = fresh,
+                                .slow_threads = 1,
+                                .protection = "software"};
     memcpy(c.prepared, r->prepared, sizeof c.prepared);
     assert_int_equal(pool_init_parse(bytes_str(r->pool_json), &init, why, sizeof why), HSM_OK);
     assert_int_equal(roots_decode(bytes_of(r->roots_text.p, r->roots_text.n), &roots), HSM_OK);

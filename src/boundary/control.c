@@ -62,7 +62,7 @@ bool control_hello(struct boundary *b, const struct ring_frame *f)
         .pool = b->roots.pool,
         .pool_name = bytes_str(b->init.info.name),
         .tenant = bytes_str(b->init.info.tenant),
-        .protection = bytes_str("software"),
+        .protection = bytes_str(b->protection),
         .secret_memory = bytes_str(secret_level_name()),
         .fresh = b->fresh ? 1 : 0,
     };

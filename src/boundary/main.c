@@ -12,10 +12,11 @@
 #include "base/log.h"
 #include "boundary/boundary.h"
 #include "boundary/sandbox.h"
+#include "boundary/seal.h"
 #include "boundary/test_hooks.h"
 
 struct options {
-    const char *rings, *seal, *init;
+    const char *rings, *seal, *seal_provider, *init;
     int cpu[RING_LANES_MAX];
     unsigned cpu_n;
 };
@@ -23,7 +24,7 @@ struct options {
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: keyhold-boundary --rings TEXT --seal PATH --init pool.json "
-                          "[--cpus N,N,...]\n");
+                          "[--seal-provider TEXT] [--cpus N,N,...]\n");
     return EXIT_USAGE;
 }
 
@@ -43,11 +44,9 @@ static bool parse_cpus(const char *text, struct options *o)
 static bool parse_options(int argc, char **argv, struct options *ret)
 {
     static const struct option names[] = {
-        {"rings", required_argument, NULL, 'r'},
-        {"seal", required_argument, NULL, 's'},
-        {"init", required_argument, NULL, 'i'},
-        {"cpus", required_argument, NULL, 'c'},
-        {NULL, 0, NULL, 0},
+        {"rings", required_argument, NULL, 'r'},         {"seal", required_argument, NULL, 's'},
+        {"seal-provider", required_argument, NULL, 'p'}, {"init", required_argument, NULL, 'i'},
+        {"cpus", required_argument, NULL, 'c'},          {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -55,6 +54,8 @@ static bool parse_options(int argc, char **argv, struct options *ret)
             ret->rings = optarg;
         else if (c == 's')
             ret->seal = optarg;
+        else if (c == 'p')
+            ret->seal_provider = optarg;
         else if (c == 'i')
             ret->init = optarg;
         else if (c != 'c' || !parse_cpus(optarg, ret))
@@ -107,16 +108,16 @@ static bool load_init(const char *path, struct pool_init *ret)
 /* The first boundary of a pool makes the root secrets. Only a file that is certainly not there says
  * that it is the first: new secrets in the place of ones that just cannot be read would be the end
  * of the pool. */
-static bool load_roots(const char *path, const char *pool_name, struct roots *ret, bool *ret_fresh)
+static bool load_roots(struct seal *seal, const char *pool_name, struct roots *ret, bool *ret_fresh)
 {
     char text[512] = "";
-    hsm_err err = seal_file_load(path, ret, text, sizeof text);
+    hsm_err err = seal_load(seal, ret, text, sizeof text);
     *ret_fresh = err == HSM_E_NOT_FOUND;
     if (*ret_fresh) {
         log_info("%s: new root secrets are made", text);
         err = roots_generate(pool_name, ret);
         if (err == HSM_OK)
-            err = seal_file_store(path, ret, text, sizeof text);
+            err = seal_store(seal, ret, text, sizeof text);
     }
     if (err != HSM_OK)
         log_error("root secrets: %s %s", hsm_err_name(err), text);
@@ -173,12 +174,25 @@ static int run(struct boundary *b, const struct ring_fds *fds)
         return EXIT_SANDBOX;
     }
     test_forbidden_call();
-    log_info("protection level software, secret memory %s (%zu KiB), %s, %u lanes",
+    log_info("protection level %s, secret memory %s (%zu KiB), %s, %u lanes", b->protection,
              secret_level_name(), secret_size() / 1024, level, b->rings.lanes);
     boundary_open_gate(b);
     boundary_control(b);
     for (;;)
         (void)poll(NULL, 0, -1); /* another thread is ending the process, with its status */
+}
+
+/* The provider before everything else: one with a device works in a process of its own, which is
+ * forked from this one as long as it has no secret memory. */
+static struct seal *open_seal(const struct options *o)
+{
+    char text[512] = "";
+    struct seal *s;
+    hsm_err err = seal_begin(o->seal_provider, o->seal, &s, text, sizeof text);
+    if (err == HSM_OK)
+        return s;
+    log_error("seal: %s %s", hsm_err_name(err), text);
+    return NULL;
 }
 
 int main(int argc, char **argv)
@@ -187,11 +201,14 @@ int main(int argc, char **argv)
     log_init("boundary", LOG_INFO_L);
     if (!parse_options(argc, argv, &o))
         return usage();
+    (void)umask(077);
+    struct seal *seal = open_seal(&o);
+    if (seal == NULL)
+        return EXIT_SETUP;
     if (secret_init(0) != HSM_OK || secret_take_over_openssl() != HSM_OK || !warm_up()) {
         log_error("no locked memory for key bytes: raise RLIMIT_MEMLOCK (at least 2 MiB)");
         return EXIT_SETUP;
     }
-    (void)umask(077);
     struct pool_init init;
     struct roots roots;
     struct ring_fds fds;
@@ -199,10 +216,13 @@ int main(int argc, char **argv)
         .roots = &roots, .init = &init, .cpu = o.cpu, .cpu_n = o.cpu_n};
     if (!load_init(o.init, &init))
         return EXIT_SETUP;
-    if (!load_roots(o.seal, init.info.name, &roots, &config.fresh)) {
+    if (!load_roots(seal, init.info.name, &roots, &config.fresh)) {
+        seal_end(seal);
         pool_init_done(&init);
         return EXIT_SETUP;
     }
+    config.protection = seal_protection(seal);
+    seal_end(seal);
     if (ring_fds_parse(o.rings, &fds) != HSM_OK ||
         ring_attach(&fds, RING_BOUNDARY, &config.rings) != HSM_OK) {
         log_error("the rings cannot be attached");

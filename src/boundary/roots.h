@@ -36,11 +36,4 @@ HSM_MUST_USE hsm_err roots_derive(const struct roots *r, const char *label, stru
 HSM_MUST_USE hsm_err roots_derive_backup(const struct roots *r, const char *label,
                                          struct bytes context, uint8_t *out, size_t n);
 
-/* Seal provider "file" (development): path holds the sealed roots (AES-256-GCM under a random key
- * that lies beside it in path.key, 0600). Both are written temp + fsync + rename before the sandbox
- * closes. Protection level "software". */
-HSM_MUST_USE hsm_err seal_file_load(const char *path, struct roots *ret, char *text, size_t cap);
-HSM_MUST_USE hsm_err seal_file_store(const char *path, const struct roots *r, char *text,
-                                     size_t cap);
-
 #endif
