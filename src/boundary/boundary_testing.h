@@ -13,26 +13,13 @@
 #include "boundary/auth_testing.h"
 #include "boundary/commands.h"
 #include "boundary/control.h"
-#include "model/revision.h"
+#include "boundary/rig_keys_testing.h"
+#include "boundary/rig_store_testing.h"
 
-#define RIG_RECORDS_MAX 4096u
-#define RIG_LANES       2u
-#define RIG_ADMIN       OID
-#define RIG_HOST        "dev.managedhsm.localhost:8443"
+#define RIG_LANES 2u
+#define RIG_ADMIN OID
+#define RIG_HOST  "dev.managedhsm.localhost:8443"
 
-struct rig_record {
-    uint8_t rid[32];
-    uint64_t revision;
-    uint8_t *sealed;
-    size_t n;
-};
-struct rig_store {
-    struct rig_record rec[RIG_RECORDS_MAX];
-    size_t n;
-    uint64_t floor, index;
-    uint8_t digest[256];
-    size_t digest_n;
-};
 struct rig_answer {
     bool there;
     uint64_t id;
@@ -90,63 +77,6 @@ uint64_t clock_now_ms(void)
 
 static uint8_t rig_buf[RING_FRAME_MAX];
 static uint8_t rig_out[RING_FRAME_MAX];
-
-/* ---- store ---- */
-
-static inline struct rig_record *rig_find(struct rig_store *s, const uint8_t *rid)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (memcmp(s->rec[i].rid, rid, 32) == 0)
-            return &s->rec[i];
-    return NULL;
-}
-
-static inline bool rig_judge(struct rig_store *s, struct bytes ops)
-{
-    struct bytes item;
-    struct wire_txn_op op;
-    while (wire_list_next(&ops, &item)) {
-        assert_int_equal(wire_txn_op_decode(item, &op), HSM_OK);
-        struct rig_record *r = rig_find(s, op.rid.p);
-        if (!revision_accepts(r == NULL ? 0 : r->revision, s->floor, op.expected, op.revision,
-                              op.remove == 1))
-            return false;
-    }
-    return true;
-}
-
-static inline void rig_store_apply(struct rig_store *s, struct bytes ops)
-{
-    struct bytes item;
-    struct wire_txn_op op;
-    while (wire_list_next(&ops, &item)) {
-        assert_int_equal(wire_txn_op_decode(item, &op), HSM_OK);
-        struct rig_record *r = rig_find(s, op.rid.p);
-        if (r == NULL) {
-            assert_true(s->n < RIG_RECORDS_MAX);
-            r = &s->rec[s->n++];
-            memcpy(r->rid, op.rid.p, 32);
-        } else {
-            free(r->sealed);
-        }
-        if (op.remove == 1) {
-            s->floor = revision_floor_after(s->floor, op.revision);
-            *r = s->rec[--s->n];
-            continue;
-        }
-        r->revision = op.revision;
-        r->n = op.sealed.n;
-        r->sealed = malloc(r->n);
-        memcpy(r->sealed, op.sealed.p, r->n);
-    }
-}
-
-static inline void rig_store_clear(struct rig_store *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        free(s->rec[i].sealed);
-    *s = (struct rig_store){0};
-}
 
 /* ---- sending ---- */
 
@@ -481,36 +411,6 @@ static inline void rig_noted_end(struct boundary *b, int code, const char *text)
     (void)code;
 }
 
-static inline void rig_pool_json(struct rig *r)
-{
-    char *pem = pem_of(r->cert);
-    char text[4096];
-    size_t n = 0;
-    for (const char *p = pem; *p != 0; p++) {
-        if (*p == '\n')
-            text[n++] = '\\';
-        text[n++] = *p == '\n' ? 'n' : *p;
-    }
-    text[n] = 0;
-    free(pem);
-    snprintf(r->pool_json, sizeof r->pool_json,
-             "{\"name\":\"dev\",\"tenant\":\"" TENANT "\",\"administrators\":[\"" RIG_ADMIN
-             "\"],\"retentionDays\":7,\"auth\":{\"audienceHosts\":[\"managedhsm.localhost\"],"
-             "\"issuers\":[{\"issuer\":\"" ISSUER "\",\"host\":\"localhost\",\"port\":8443,"
-             "\"path\":\"/keys\",\"roots\":\"%s\"}]}}",
-             text);
-}
-
-/* The issuer's key, made once in a test program like the custodians'. */
-static inline EVP_PKEY *rig_token_key(void)
-{
-    static EVP_PKEY *kept;
-    if (kept == NULL)
-        kept = make_rsa();
-    assert_int_equal(EVP_PKEY_up_ref(kept), 1);
-    return kept;
-}
-
 static inline void rig_init(struct rig *r)
 {
     char jwk[1024], jwks[1200];
@@ -525,7 +425,7 @@ static inline void rig_init(struct rig *r)
     jwk_text(jwk, sizeof jwk, r->token_key, "k1", "");
     snprintf(jwks, sizeof jwks, "{\"keys\":[%s]}", jwk);
     serve(&r->net, jwks);
-    rig_pool_json(r);
+    rig_pool_json(r->pool_json, sizeof r->pool_json, r->cert);
     assert_int_equal(roots_generate("dev", &r->roots), HSM_OK);
     assert_int_equal(roots_encode(&r->roots, &r->roots_text), HSM_OK);
 }
@@ -667,26 +567,6 @@ static inline void rig_make_crypto_user(struct rig *r)
                                   .principal = bytes_str(RIG_ADMIN), .role_id = bytes_str(id)),
                          HSM_OK);
     }
-}
-
-/* Certificate of a custodian, made once in a test program: an RSA key takes its time. */
-static inline struct bytes rig_custodian(unsigned i)
-{
-    static uint8_t kept[3][2048];
-    static size_t kept_n[3];
-    if (kept_n[i] == 0) {
-        EVP_PKEY *k = make_rsa();
-        X509 *x = make_cert(k, "custodian", NULL, NULL, NULL, 86400);
-        unsigned char *der = NULL;
-        int n = i2d_X509(x, &der);
-        assert_in_range(n, 1, sizeof kept[i]);
-        memcpy(kept[i], der, (size_t)n);
-        kept_n[i] = (size_t)n;
-        OPENSSL_free(der);
-        X509_free(x);
-        EVP_PKEY_free(k);
-    }
-    return bytes_of(kept[i], kept_n[i]);
 }
 
 /* Activate with three custodians. */

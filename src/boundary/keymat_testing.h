@@ -51,4 +51,68 @@ static inline struct keymat *testing_oct(const uint8_t *key, size_t n)
     return k;
 }
 
+/* One key of each kind. */
+struct testing_keys {
+    struct keymat *rsa[3]; /* 2048, 3072, 4096 */
+    struct keymat_public rsa_pub[3];
+    struct keymat *ec[4];
+    struct keymat_public ec_pub[4];
+    struct keymat *oct[3];
+};
+static const uint32_t testing_rsa_bits[3] = {2048, 3072, 4096};
+static const enum key_curve testing_curves[4] = {CRV_P256, CRV_P256K, CRV_P384, CRV_P521};
+static const uint32_t testing_oct_bits[3] = {128, 192, 256};
+
+/* The first rsa_n sizes of RSA only: they take their time. */
+static inline void testing_keys_make(struct testing_keys *k, unsigned rsa_n)
+{
+    struct keymat_public none;
+    for (unsigned i = 0; i < rsa_n; i++)
+        k->rsa[i] = testing_new(KTY_RSA, CRV_NONE, testing_rsa_bits[i], &k->rsa_pub[i]);
+    for (unsigned i = 0; i < 3; i++) {
+        k->oct[i] = testing_new(KTY_OCT, CRV_NONE, testing_oct_bits[i], &none);
+        assert_int_equal(none.n_len + none.e_len + none.x_len + none.y_len, 0);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        k->ec[i] = testing_new(KTY_EC, testing_curves[i], 0, &k->ec_pub[i]);
+}
+
+static inline void testing_keys_free(struct testing_keys *k)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        keymat_unref(k->rsa[i]);
+        keymat_unref(k->oct[i]);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        keymat_unref(k->ec[i]);
+}
+
+static inline void testing_fill(uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 7 + n);
+}
+
+/* Encrypt or wrap, then back; true when the plaintext came back. */
+static inline void testing_round_trip(struct keymat *k, unsigned alg, bool wrap,
+                                      struct wire_crypto *in)
+{
+    static struct done there, back;
+    in->alg = (uint8_t)alg;
+    testing_run(k, wrap ? KEY_OP_WRAP : KEY_OP_ENCRYPT, in, &there);
+    assert_int_equal(there.err, HSM_OK);
+    assert_int_equal(there.res.alg, alg);
+    struct wire_crypto out = {.alg = (uint8_t)alg,
+                              .value = there.res.value,
+                              .iv = there.res.iv,
+                              .aad = in->aad,
+                              .tag = there.res.tag};
+    out.has = there.res.has;
+    testing_run(k, wrap ? KEY_OP_UNWRAP : KEY_OP_DECRYPT, &out, &back);
+    assert_int_equal(back.err, HSM_OK);
+    assert_int_equal(back.res.has, 0);
+    assert_int_equal(back.res.value.n, in->value.n);
+    assert_true(in->value.n == 0 || memcmp(back.res.value.p, in->value.p, in->value.n) == 0);
+}
+
 #endif
