@@ -48,7 +48,7 @@ struct peer *peer_find_or_add(struct peer_net *net, uint64_t id)
 void peer_note(struct peer_net *net, struct peer *p, const char *reason, bool certain)
 {
     if (p == NULL) {
-        if (strcmp(net->stranger, reason) == 0)
+        if (!certain || strcmp(net->stranger, reason) == 0)
             return;
         (void)snprintf(net->stranger, sizeof net->stranger, "%s", reason);
         log_warn("A connection to the port for partitions was refused: %s.", reason);

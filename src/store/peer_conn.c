@@ -61,13 +61,13 @@ static void buf_trim(struct peer_buf *b)
 
 static void tls_failed(struct peer_conn *c, int error)
 {
-    char text[PEER_REASON_CAP];
-    if (error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0)
-        (void)snprintf(text, sizeof text, "connection: %s", strerror(errno));
-    else
+    char text[PEER_REASON_CAP] = "the other side closed the connection";
+    bool told = ERR_peek_last_error() != 0;
+    if (told)
         peer_tls_reason("TLS", text, sizeof text);
-    ERR_clear_error();
-    peer_conn_close(c, text, error == SSL_ERROR_SSL || c->state == PEER_LINK);
+    else if (errno != 0)
+        (void)snprintf(text, sizeof text, "connection: %s", strerror(errno));
+    peer_conn_close(c, text, (told && error == SSL_ERROR_SSL) || c->state == PEER_LINK);
 }
 
 /* Whether it is to be tried again later. */

@@ -114,7 +114,7 @@ static KIT_UNUSED void pki_open(struct pki *p)
     pki_ca(p, &p->ca, "ca");
     pki_ca(p, &p->other, "other");
     for (int n = 0; n < 4; n++) {
-        char name[8], san[64];
+        char name[16], san[64];
         (void)snprintf(name, sizeof name, "p%d", n);
         (void)snprintf(san, sizeof san, "URI:keyhold:" POOL ":%d", n);
         pki_leaf(p, name, san, &p->ca);
@@ -251,7 +251,7 @@ static KIT_UNUSED void node_open_as(struct node *n, uv_loop_t *loop, const struc
 
 static KIT_UNUSED void node_open(struct node *n, uv_loop_t *loop, const struct pki *p, uint64_t id)
 {
-    char cert[8];
+    char cert[16];
     (void)snprintf(cert, sizeof cert, "p%d", (int)id - 1);
     node_open_as(n, loop, p, id, cert, 0);
 }
