@@ -33,5 +33,9 @@ for path in sorted((root / "src").rglob("*.[ch]")):
             if not test and i - start > FUNCTION_MAX:
                 bad.append(f"{name}:{start}: function of {i - start} lines (at most about 60)")
             start = None
+for path in sorted((root / "tests").rglob("*.py")):
+    n = len(path.read_text().splitlines())
+    if n > FILE_MAX:
+        bad.append(f"{path.relative_to(root)}: {n} lines (one subject per file, at most about 600)")
 print("\n".join(bad) if bad else "style ok")
 sys.exit(1 if bad else 0)

@@ -1,8 +1,6 @@
 """What a client can send wrongly: every answer is the documented one, nothing changes, every process stays."""
 import base64
 import contextlib
-import hashlib
-import hmac
 import json
 import re
 import socket
@@ -10,16 +8,15 @@ import time
 import uuid
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import keyhold
+from bad_bodies import ARRAYS, B64, INTEGERS, NOT_JSON, OBJECTS, STRINGS, bad_attributes, wrong
+from bad_tokens import FREE, bad_tokens, unb64u
 from rawhttp import Wire
 
 AUTHZ = "/providers/Microsoft.Authorization"
 ROLE = "11111111-2222-4333-8444-555555555555"
 GRANT = "22222222-2222-4333-8444-555555555555"
-FREE = "33333333-2222-4333-8444-555555555555"
 V0 = "0" * 32
 NO_JSON = "The request body is not a valid JSON object."
 
@@ -107,71 +104,11 @@ BODY_ROUTES = [
 ]
 
 
-def nested(n, kind):
-    return b'{"a":' * n + b"1" + b"}" * n if kind == "object" else b'{"a":' + b"[" * n + b"]" * n + b"}"
-
-
-NOT_JSON = {
-    "empty": b"", "open": b"{", "closed": b"}", "array": b"[]", "array of objects": b"[{}]", "null": b"null",
-    "true": b"true", "number": b"1", "string": b'"{}"', "text": b"kty=RSA", "xml": b"<a/>",
-    "duplicate": b'{"kty":"EC","kty":"RSA"}', "escaped duplicate": b'{"kty":"EC","\\u006bty":"RSA"}',
-    "inner duplicate": b'{"kty":"EC","tags":{"a":"1","a":"2"}}', "depth 20": nested(20, "object"),
-    "depth 20 of arrays": nested(20, "array"), "depth 10000": nested(10000, "array"),
-    "invalid UTF-8": b'{"kty":"EC","tags":{"a":"\xff"}}', "overlong UTF-8": b'{"kty":"EC","tags":{"a":"\xc0\xaf"}}',
-    "UTF-8 surrogate": b'{"kty":"EC","tags":{"a":"\xed\xa0\x80"}}', "beyond Unicode": b'{"a":"\xf4\x90\x80\x80"}',
-    "cut UTF-8": b'{"kty":"EC","tags":{"a":"\xe2\x82"}}', "NUL": b'{"kty":"EC\x00"}', "NUL behind": b"{}\x00",
-    "control": b'{"kty":"EC","tags":{"a":"\x01"}}', "line feed": b'{"a":"\n"}',
-    "high surrogate": b'{"kty":"EC","tags":{"a":"\\ud800"}}', "low surrogate": b'{"kty":"EC","tags":{"a":"\\udc00"}}',
-    "swapped surrogates": b'{"kty":"EC","tags":{"a":"\\udc00\\ud800"}}', "two objects": b"{}{}", "tail": b"{} x",
-    "BOM": b"\xef\xbb\xbf{}", "UTF-16": '{"kty":"EC"}'.encode("utf-16"), "comma": b'{"kty":"EC",}',
-    "no colon": b'{"kty" "EC"}', "single quotes": b"{'kty':'EC'}", "no quotes": b'{kty:"EC"}', "comment": b"{/**/}",
-    "NaN": b'{"a":NaN}', "infinity": b'{"a":Infinity}', "leading zero": b'{"a":01}', "plus": b'{"a":+1}',
-    "hex": b'{"a":0x10}', "dot": b'{"a":1.}', "half a number": b'{"a":-}', "bad escape": b'{"a":"\\x41"}',
-    "half an escape": b'{"a":"\\u12"}', "open string": b'{"a":"', "True": b'{"a":True}', "5000 members":
-        b"{" + b",".join(b'"%d":1' % i for i in range(5000)) + b"}",
-}
-
-
 @pytest.mark.parametrize("what", NOT_JSON)
 def test_no_json(own, what):
     for method, path in BODY_ROUTES:
         r = own.call(method, path, raw=NOT_JSON[what])
         refused(own, r, text="The request body has too many members." if "5000" in what else NO_JSON)
-
-
-STRINGS = [1, 1.5, True, [], {}, ["EC"], {"a": "EC"}]
-INTEGERS = ["2048", 2048.5, True, [], {}, -1, 0, 2 ** 31, 2 ** 63, 10 ** 30, 10 ** 400]
-OBJECTS = [1, "x", True, [], [{}]]
-ARRAYS = [1, "sign", True, {}, {"0": "sign"}]
-BOOLS = [0, 1, "true", [], {}]
-TIMES = ["1", 1.5, True, [], {}, -1, 2 ** 63, 10 ** 30, 10 ** 400, 253402300800]
-B64 = [1, True, [], {}, "A", "AAAAA", "AB", "AA=A", "=", "AA=", "AA===", "AAA==", "A A", "AA\n", "+A", "/A", "AA.", "\u00e4\u00e4",
-       "A\u0000A", "AA\\"]
-
-
-def wrong(base, member, values, inner=None):
-    for v in values:
-        yield {**base, (inner or member): ({member: v} if inner else v)}
-
-
-def bad_attributes(base):
-    yield from wrong(base, "attributes", OBJECTS)
-    for m in ("enabled", "exportable"):
-        yield from wrong(base, m, BOOLS, "attributes")
-    for m in ("nbf", "exp"):
-        yield from wrong(base, m, TIMES, "attributes")
-    yield from wrong(base, "tags", OBJECTS)
-    for v in (1, True, None, [], {}, "x" * 257, "\u0000"):
-        yield {**base, "tags": {"name": v}}
-    yield {**base, "tags": {"n" * 257: "v"}}
-    yield {**base, "tags": {"a\u0000b": "v"}}
-    yield {**base, "tags": {str(i): "v" for i in range(16)}}
-    yield from wrong(base, "key_ops", ARRAYS)
-    for v in ([1], [None], [[]], ["SIGN"], ["sign", ""], ["si\u0067n\u0000"], [{"sign": 1}]):
-        yield {**base, "key_ops": v}
-    yield from wrong(base, "release_policy", OBJECTS)
-    for v in ({}, {"data": 1}, {"data": ""}, {"data": "%"}, {"data": "AAAA"}, {"data": "AAAA", "immutable": "x"}):
-        yield {**base, "release_policy": v}
 
 
 def post(pool, method, path, bodies, code="BadParameter"):
@@ -373,86 +310,10 @@ def test_bad_targets(own, target):
 
 # ---- tokens
 
-def b64u(b):
-    return base64.urlsafe_b64encode(b if isinstance(b, bytes) else json.dumps(b).encode()).decode().rstrip("=")
-
-
-def unb64u(s):
-    return base64.urlsafe_b64decode(s + "=" * (-len(s) % 4))
-
-
 @pytest.fixture(scope="module")
 def parts(own):
     head, payload, signature = own.token().split(".")
     return json.loads(unb64u(head)), json.loads(unb64u(payload)), signature
-
-
-def signed(head, payload, key):
-    text = f"{b64u(head)}.{b64u(payload)}"
-    return f"{text}.{b64u(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def public_pem(own, kid):
-    r = own.session.get(f"{own.url}/{own.env['KEYHOLD_TENANT']}/discovery/v2.0/keys", verify=own.ca)
-    jwk = next(k for k in r.json()["keys"] if k["kid"] == kid)
-    numbers = rsa.RSAPublicNumbers(*(int.from_bytes(unb64u(jwk[m]), "big") for m in "en"))
-    return numbers.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def hs256(head, payload, secret):
-    text = f"{b64u({**head, 'alg': 'HS256'})}.{b64u(payload)}"
-    return f"{text}.{b64u(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
-
-
-MALFORMED = "Error decoding or parsing JWT components"
-SIGNATURE = "Signature validation failed"
-
-
-def bad_tokens(own, parts):
-    """what -> (token, text or None)"""
-    head, payload, sig = parts
-    mine = rsa.generate_private_key(65537, 2048)
-    own_jwk = {"kty": "RSA", "e": "AQAB", "n": b64u(mine.public_key().public_numbers().n.to_bytes(256, "big"))}
-    pem = public_pem(own, head["kid"])
-    now = int(time.time())
-    guest = own.guest_token().split(".")
-    good = own.token()
-    edits = {"expired": {"exp": now - 10000}, "later expiry": {"exp": now + 10 ** 6}, "not yet": {"nbf": now + 10000},
-             "other tenant": {"tid": FREE}, "other audience": {"aud": "https://vault.azure.net"},
-             "other principal": {"oid": FREE}, "groups": {"groups": [own.env["KEYHOLD_ADMIN_OID"]]}}
-    t = {f"edited: {k}": (f"{b64u(head)}.{b64u({**payload, **v})}.{sig}", SIGNATURE) for k, v in edits.items()}
-    t |= {f"own key: {k}": (signed(head, {**payload, **v}, mine), SIGNATURE) for k, v in edits.items()}
-    t |= {
-        "guest's signature under the administrator's claims": (".".join(good.split(".")[:2]) + "." + guest[2], SIGNATURE),
-        "guest's payload": (f"{good.split('.')[0]}.{guest[1]}.{sig}", SIGNATURE),
-        "own issuer": (signed(head, {**payload, "iss": "https://sts.windows.net/" + FREE + "/"}, mine), None),
-        "own kid": (signed({**head, "kid": "mine"}, payload, mine), SIGNATURE),
-        "no kid": (signed({k: v for k, v in head.items() if k not in ("kid", "x5t")}, payload, mine), None),
-        "embedded key": (signed({**head, "jwk": own_jwk}, payload, mine), None),
-        "key's address": (signed({**head, "jku": "https://localhost:1/keys"}, payload, mine), None),
-        "critical": (signed({**head, "crit": ["exp"]}, payload, mine), None),
-        "alg none": (f"{b64u({**head, 'alg': 'none'})}.{b64u(payload)}.", None),
-        "alg None with a signature": (f"{b64u({**head, 'alg': 'None'})}.{b64u(payload)}.{sig}", None),
-        "no alg": (f"{b64u({'kid': head['kid'], 'typ': 'JWT'})}.{b64u(payload)}.{sig}", None),
-        "HS256 with the public key": (hs256(head, payload, pem), None),
-        "HS256 with an empty key": (hs256(head, payload, b""), None),
-        "no signature": (".".join(good.split(".")[:2]) + ".", None),
-        "two parts": (".".join(good.split(".")[:2]), MALFORMED), "four parts": (good + ".AAAA", MALFORMED),
-        "cut": (good[:-1], None), "flipped": (good[:-10] + ("A" if good[-10] != "A" else "B") + good[-9:], SIGNATURE),
-        "padded": (good + "==", None), "dots": ("..", MALFORMED), "junk": ("junk", MALFORMED),
-        "junk with dots": ("a.b.c", MALFORMED), "JSON": ('{"a":1}', MALFORMED), "standard alphabet": ("+/+/.+/+/.+/+/", MALFORMED),
-        "header no JSON": (f"{b64u(b'x')}.{b64u(payload)}.{sig}", MALFORMED),
-        "payload no JSON": (f"{b64u(head)}.{b64u(b'{')}.{sig}", None),
-        "payload an array": (f"{b64u(head)}.{b64u([payload])}.{sig}", None),
-        "duplicate claim": (f"{b64u(head)}.{b64u(json.dumps(payload)[:-1].encode() + b',' + b64u_dup(payload))}.{sig}", None),
-        "16 KB": ("A" * 16384, MALFORMED), "16 KB of a token": (good + "A" * (16384 - len(good)), None),
-        "17 KB": ("A" * 17000, MALFORMED),
-    }
-    return t
-
-
-def b64u_dup(payload):
-    return f'"oid":{json.dumps(payload["oid"])}}}'.encode()
 
 
 def check_challenge(own, r, claims):
