@@ -38,14 +38,11 @@ static hsm_err read_ops(struct body_ctx *c, uint32_t *ret_ops, uint32_t *ret_arr
     return HSM_OK;
 }
 
-struct attrs {
-    uint8_t set, flags;
-    uint64_t nbf, exp;
-};
-
-static hsm_err read_attrs(struct body_ctx *c, struct attrs *ret)
+/* The fields that WIRE_ATTRS gives a message. */
+static hsm_err read_attrs(struct body_ctx *c, uint8_t *ret_set, uint8_t *ret_flags,
+                          uint64_t *ret_nbf, uint64_t *ret_exp)
 {
-    struct attrs a = {0};
+    uint8_t set = 0, flags = 0;
     uint32_t obj;
     bool there, on;
     int64_t t;
@@ -53,20 +50,22 @@ static hsm_err read_attrs(struct body_ctx *c, struct attrs *ret)
     if (json_get_nn(&c->doc, obj, "external_key") != JSON_NONE)
         return not_here(c, "External keys (attributes.external_key) are");
     TRY(body_bool(c, obj, "enabled", &there, &on));
-    a.set |= there ? ATTR_ENABLED : 0;
-    a.flags |= on ? ATTR_ENABLED : 0;
+    set |= there ? ATTR_ENABLED : 0;
+    flags |= on ? ATTR_ENABLED : 0;
     TRY(body_bool(c, obj, "exportable", &there, &on));
-    a.set |= there ? ATTR_EXPORTABLE : 0;
-    a.flags |= on ? ATTR_EXPORTABLE : 0;
+    set |= there ? ATTR_EXPORTABLE : 0;
+    flags |= on ? ATTR_EXPORTABLE : 0;
     TRY(body_int(c, obj, "nbf", 0, TIME_MAX, &there, &t));
-    a.set |= there ? ATTR_NBF : 0;
-    a.nbf = (uint64_t)t;
+    set |= there ? ATTR_NBF : 0;
+    *ret_nbf = (uint64_t)t;
     TRY(body_int(c, obj, "exp", 0, TIME_MAX, &there, &t));
-    a.set |= there ? ATTR_EXP : 0;
-    a.exp = (uint64_t)t;
-    *ret = a;
+    set |= there ? ATTR_EXP : 0;
+    *ret_exp = (uint64_t)t;
+    *ret_set = set;
+    *ret_flags = flags;
     return HSM_OK;
 }
+#define READ_ATTRS(c, m) read_attrs(c, &(m).attr_set, &(m).attr_flags, &(m).nbf, &(m).exp)
 
 static int tag_compare(const void *a, const void *b)
 {
@@ -198,7 +197,6 @@ static hsm_err read_type(struct body_ctx *c, struct wire_key_create *m)
 hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *out)
 {
     struct wire_key_create m = {.name = r->name};
-    struct attrs a;
     uint32_t arr;
     bool there;
     int64_t v;
@@ -210,11 +208,7 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
     m.public_exponent = (uint32_t)v;
     TRY(read_ops(c, &m.key_ops, &arr));
     m.has_ops = m.key_ops != 0; /* an empty array means the defaults */
-    TRY(read_attrs(c, &a));
-    m.attr_set = a.set;
-    m.attr_flags = a.flags;
-    m.nbf = a.nbf;
-    m.exp = a.exp;
+    TRY(READ_ATTRS(c, m));
     TRY(read_tags(c, &m.tags, &there));
     TRY(read_policy(c, true, &m.release_policy, &m.policy_immutable));
     wire_key_create_put(out, &m);
@@ -225,7 +219,6 @@ hsm_err body_key_create(const struct route *r, struct body_ctx *c, struct wr *ou
 hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *out)
 {
     struct wire_key_import m = {.name = r->name};
-    struct attrs a;
     uint32_t key;
     bool there;
     TRY(body_container(c, 0, "key", JSON_OBJECT, &key));
@@ -234,11 +227,7 @@ hsm_err body_key_import(const struct route *r, struct body_ctx *c, struct wr *ou
     m.key = json_raw(&c->doc, key);
     if (m.key.n > JWK_BYTES_MAX)
         return body_bad(c, "Property 'key' is longer than %d bytes.", JWK_BYTES_MAX);
-    TRY(read_attrs(c, &a));
-    m.attr_set = a.set;
-    m.attr_flags = a.flags;
-    m.nbf = a.nbf;
-    m.exp = a.exp;
+    TRY(READ_ATTRS(c, m));
     TRY(read_tags(c, &m.tags, &there));
     TRY(read_policy(c, true, &m.release_policy, &m.policy_immutable));
     wire_key_import_put(out, &m);
@@ -270,16 +259,11 @@ hsm_err body_key_restore(struct body_ctx *c, struct wr *out)
 hsm_err body_key_update(const struct route *r, struct body_ctx *c, struct wr *out)
 {
     struct wire_key_update m = {.name = r->name, .version = bytes_str(r->version)};
-    struct attrs a = {0};
     uint32_t arr = JSON_NONE;
     bool there;
     TRY(read_ops(c, &m.key_ops, &arr));
     m.has_ops = arr != JSON_NONE;
-    TRY(read_attrs(c, &a));
-    m.attr_set = a.set;
-    m.attr_flags = a.flags;
-    m.nbf = a.nbf;
-    m.exp = a.exp;
+    TRY(READ_ATTRS(c, m));
     TRY(read_tags(c, &m.tags, &there));
     m.has_tags = there;
     TRY(read_policy(c, false, &m.release_policy, &m.policy_immutable));
