@@ -14,6 +14,7 @@
 #define BACKLOG        128
 #define ACCEPTS        32  /* in a turn of the loop */
 #define LISTEN_REST_MS 100 /* no descriptors, no memory */
+#define REKEY_RECORDS  (UINT64_C(1) << 22)
 
 uint64_t peer_now(void)
 {
@@ -251,9 +252,23 @@ static void listen_rest(struct peer_net *net)
     peer_net_wake(net, net->listen_at);
 }
 
+/* Many who open connections and say nothing do not keep a member out: the oldest one goes. */
+static void make_room(struct peer_net *net)
+{
+    struct peer_conn *oldest = NULL;
+    if (net->new_n < PEER_NEW_MAX)
+        return;
+    for (struct peer_conn *c = net->conns; c != NULL; c = c->next)
+        if (!c->dialled && c->state < PEER_LINK)
+            oldest = c;
+    if (oldest != NULL)
+        peer_conn_close(oldest, "too many connections", true);
+}
+
 static void accepted(struct peer_net *net, int fd)
 {
-    struct peer_conn *c = net->new_n >= PEER_NEW_MAX ? NULL : peer_conn_new(net, false);
+    make_room(net);
+    struct peer_conn *c = peer_conn_new(net, false);
     if (c == NULL) {
         close(fd);
         return;
@@ -377,6 +392,7 @@ hsm_err peer_net_open(uv_loop_t *loop, const struct peer_config *cfg, const stru
     net->h = *h;
     net->listen_fd = -1;
     net->timer_at = UINT64_MAX;
+    net->rekey_records = REKEY_RECORDS;
     (void)snprintf(net->pool, sizeof net->pool, "%s", cfg->pool);
     net->tls = peer_tls_context(cfg, text, cap);
     if (net->tls != NULL)

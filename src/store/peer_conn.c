@@ -109,15 +109,27 @@ size_t peer_conn_read(struct peer_conn *c, size_t max)
     return 0;
 }
 
+/* AES-GCM keys are good for a limited number of records (RFC 8446 5.5). Not while a record waits to
+ * be written again. */
+static void renew_keys(struct peer_conn *c)
+{
+    if (c->records < c->net->rekey_records || SSL_want_write(c->ssl))
+        return;
+    if (SSL_key_update(c->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+        c->records = 0;
+}
+
 size_t peer_conn_write(struct peer_conn *c)
 {
     size_t n = peer_buf_len(&c->out);
     if (n == 0 || !c->writable)
         return 0;
+    renew_keys(c);
     ERR_clear_error();
     errno = 0;
     int r = SSL_write(c->ssl, c->out.p + c->out.off, n > INT_MAX ? INT_MAX : (int)n);
     if (r > 0) {
+        c->records++;
         peer_buf_take(&c->out, (size_t)r);
         c->sent_at = peer_now();
         return (size_t)r;
@@ -204,6 +216,8 @@ void peer_conn_close(struct peer_conn *c, const char *reason, bool certain)
         net->new_n--;
     if (c->state == PEER_RESOLVING && c->pending > 0)
         (void)uv_cancel((uv_req_t *)&c->resolve);
+    if (c->state == PEER_CONNECTING)
+        c->peer->turn++;
     c->state = PEER_CLOSED;
     if (c->fd >= 0) {
         uv_close((uv_handle_t *)&c->poll, on_poll_closed);

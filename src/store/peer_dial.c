@@ -41,7 +41,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *all)
         for (; a != NULL; a = a->ai_next)
             n++;
         a = all;
-        for (unsigned skip = c->peer->fails % n; skip > 0; skip--)
+        for (unsigned skip = c->peer->turn % n; skip > 0; skip--)
             a = a->ai_next;
         if (connect_to(c, a->ai_addr, a->ai_addrlen) != HSM_OK)
             peer_conn_close(c, "cannot connect", false);

@@ -17,7 +17,7 @@
 #define PEER_REASON_CAP  160
 #define PEER_STREAM_BUF  ((size_t)256 << 10) /* each way */
 #define PEER_TURN_BYTES  ((size_t)512 << 10) /* read from one connection in a turn of the loop */
-#define PEER_MEMBERS_MAX 64
+#define PEER_MEMBERS_MAX 1024                /* also former ones */
 #define PEER_NEW_MAX     64 /* incoming connections that are not a link or stream yet */
 #define PEER_DIAL_MS     1000
 #define PEER_ACCEPT_MS   2000
@@ -57,6 +57,7 @@ struct peer_conn {
     SSL *ssl;
     uint64_t deadline; /* ms; 0: none */
     uint64_t heard_at, sent_at;
+    uint64_t records; /* written with the present keys */
     struct peer_buf in, out;
 
     uv_getaddrinfo_t resolve;
@@ -77,6 +78,7 @@ struct peer {
     struct peer_conn *dial; /* ours, not up yet */
     unsigned backoff_ms;
     unsigned fails;   /* dials in a row */
+    unsigned turn;    /* which of the addresses of its name is next */
     uint64_t dial_at; /* not before */
     uint64_t up_at;
     char reason[PEER_REASON_CAP];
@@ -89,6 +91,7 @@ struct peer_net {
     char pool[PEER_POOL_MAX + 1];
     struct peer_handlers h;
     SSL_CTX *tls;
+    uint64_t rekey_records; /* new keys for what is sent after so many records */
     uint16_t port;
 
     uv_poll_t listener;

@@ -3,6 +3,7 @@
 
 #include <raft.h>
 #include <raft/uv.h>
+#include "store/peer_internal.h"
 #include "store/transport.h"
 
 #define MEGABYTES ((uint64_t)1 << 20)
@@ -223,6 +224,39 @@ static void carries_ten_megabytes_each_way(void **state)
     close_both();
 }
 
+static void keys_are_renewed(void **state)
+{
+    (void)state;
+    open_both();
+    a.node.net->rekey_records = b.node.net->rekey_records = 7;
+    assert_int_equal(side_connect(&a, 2, node_address(&b.node)), 0);
+    RUN_UNTIL(&loop, a.answered && b.accepted == 1);
+    a.out.to_write = b.in.to_write = 4 * MEGABYTES;
+    write_more(&a.out);
+    write_more(&b.in);
+    RUN_UNTIL(&loop, a.out.got == 4 * MEGABYTES && b.in.got == 4 * MEGABYTES);
+    assert_false(a.out.disorder || b.in.disorder);
+    for (const struct peer_conn *c = a.node.net->conns; c != NULL; c = c->next)
+        assert_true(c->records <= 7);
+    close_both();
+}
+
+/* A name with several addresses: an attempt that failed is followed by one at another address. */
+static void names_are_resolved(void **state)
+{
+    (void)state;
+    char address[32];
+    open_both();
+    (void)snprintf(address, sizeof address, "localhost:%u", peer_net_port(b.node.net));
+    for (unsigned i = 0; i < 2 && b.accepted == 0; i++) {
+        assert_int_equal(side_connect(&a, 2, address), 0);
+        RUN_UNTIL(&loop, a.answered);
+        assert_true(a.status == 0 || i == 0);
+    }
+    RUN_UNTIL(&loop, b.accepted == 1);
+    close_both();
+}
+
 /* Nothing is lost, and not much is buffered, while the reader does not read. */
 static void back_pressure(void **state)
 {
@@ -415,6 +449,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         T(carries_ten_megabytes_each_way),
+        T(keys_are_renewed),
+        T(names_are_resolved),
         T(back_pressure),
         T(ends_are_noticed),
         T(newest_stream_stays),

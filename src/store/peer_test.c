@@ -434,7 +434,7 @@ static void silence_ends_a_link(void **state)
     node_close(&a, &loop);
 }
 
-/* The other side lives but does not read. */
+/* The other side lives but does not read: its loop is this one. */
 static void queue_is_bounded(void **state)
 {
     (void)state;
@@ -451,6 +451,23 @@ static void queue_is_bounded(void **state)
     assert_false(b.disorder);
     assert_int_equal(node_send(&a, 2, n, 1), HSM_OK);
     RUN_UNTIL(&loop, b.messages == n + 1);
+    close_pair();
+}
+
+/* Connections that say nothing do not keep a member out. */
+static void idle_strangers(void **state)
+{
+    (void)state;
+    int fds[200];
+    open_pair();
+    for (unsigned i = 0; i < 200; i++) {
+        fds[i] = raw_connect(peer_net_port(a.net));
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    node_knows(&b, &a);
+    RUN_UNTIL(&loop, pair_is_up());
+    for (unsigned i = 0; i < 200; i++)
+        close(fds[i]);
     close_pair();
 }
 
@@ -494,6 +511,7 @@ int main(void)
         T(frames_out_of_turn),
         T(silence_ends_a_link),
         T(queue_is_bounded),
+        T(idle_strangers),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
