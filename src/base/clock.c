@@ -11,6 +11,13 @@ uint64_t clock_mono_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+uint64_t clock_boot_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 /* 9999-12-31T23:59:59.999Z: what four digits of a year can say. */
 #define FORMAT_MAX_MS 253402300799999u
 

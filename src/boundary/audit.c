@@ -67,6 +67,14 @@ static void put_member(struct json_wr *j, const char *name, const char *value)
     json_put_str(j, value);
 }
 
+static void put_partition(const struct audit *a, struct json_wr *j)
+{
+    if (a->partition == 0)
+        return;
+    json_name(j, "partition");
+    json_put_int(j, a->partition);
+}
+
 void audit_set_pool(struct audit *a, const struct pool_info *pool)
 {
     char upper[POOL_RESOURCE_MAX + 1];
@@ -89,6 +97,7 @@ void audit_set_pool(struct audit *a, const struct pool_info *pool)
     put_member(&pj, "PoolType", "M-HSM");
     put_member(&pj, "sku_Family", "B");
     put_member(&pj, "sku_Name", "Standard_B1");
+    put_partition(a, &pj);
     (void)pthread_mutex_lock(&a->lock);
     /* Longer than the buffer cannot be: every member is bounded (resource id 512, name 24). */
     a->constant_n = wr_ok(&w) == HSM_OK ? w.n : 0;
@@ -280,6 +289,7 @@ static void checkpoint_locked(struct audit *a, const char *reason, bool start,
     put_member(&j, "time", now);
     put_member(&j, "reason", reason);
     put_member(&j, "pool", a->pool_id);
+    put_partition(a, &j);
     if (start)
         put_start(a, &j);
     json_name(&j, "gap");

@@ -38,6 +38,7 @@ struct audit {
     EVP_MD_CTX *md;
     uint8_t spki[256]; /* public key, DER */
     size_t spki_n;
+    uint32_t partition; /* named in every line, but not the first one of a pool */
     char pool_id[UUID_TEXT_LEN + 1];
     const char *protection; /* level of the seal, for the start checkpoint */
     char constant[8192];    /* members that every line has, rendered */

@@ -56,17 +56,18 @@ static bool shed_stock(void *stock)
     return stock_shed((struct stock *)stock);
 }
 
-static hsm_err make_parts(struct boundary *b, size_t cache_bytes,
-                          const unsigned prepared[STOCK__SIZES])
+static hsm_err make_parts(struct boundary *b, const struct boundary_config *c)
 {
-    size_t limit = cache_bytes != 0 ? cache_bytes : secret_size() / 2;
+    size_t limit = c->cache_bytes != 0 ? c->cache_bytes : secret_size() / 2;
     TRY(sealer_new(&b->roots, &b->sealer));
     TRY(roles_new(&b->roles));
     TRY(keycache_new(limit < CACHE_MIN ? CACHE_MIN : limit, &b->cache));
-    TRY(stock_new(prepared, keymat_generate_until, &b->stock));
+    TRY(stock_new(c->prepared, keymat_generate_until, &b->stock));
     keycache_set_spare(b->cache, shed_stock, b->stock);
     TRY(state_new(b->roles, b->cache, &b->state));
+    b->state->partition = c->partition;
     TRY(audit_new(&b->roots, b->protection, audit_to_ring, b, &b->audit));
+    b->audit->partition = c->partition;
     audit_set_pool(b->audit, &b->init.info);
     return HSM_OK;
 }
@@ -118,6 +119,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
     b->rings = c->rings;
     b->on_end = exit_process;
     atomic_store(&b->phase, (unsigned)PHASE_HELLO);
+    lease_init(&b->lease, c->alone);
     place_lanes(b, c);
     b->control_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     hsm_err err = b->control_event < 0 ? HSM_E_IO : HSM_OK;
@@ -127,7 +129,7 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
         pthread_cond_init(&b->gate_changed, NULL) != 0)
         err = HSM_E_NOMEM;
     if (err == HSM_OK)
-        err = make_parts(b, c->cache_bytes, c->prepared);
+        err = make_parts(b, c);
     if (err == HSM_OK)
         err = make_workers(b);
     if (err == HSM_OK)

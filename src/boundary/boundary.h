@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include "boundary/job.h"
+#include "boundary/lease.h"
 #include "boundary/roots.h"
 #include "boundary/stock.h"
 
@@ -45,6 +46,9 @@ struct held {
     struct job *blocked; /* for somebody else's, then to be run again */
     size_t parked_n, pending_n, blocked_n;
     uint64_t keys_generation; /* counts keys_changed() */
+    struct job *lease;        /* for a lease */
+    struct job *unreleased;   /* decided; the answer must not go out yet */
+    size_t lease_n, lease_bytes, unreleased_n, unreleased_bytes;
 };
 
 struct boundary {
@@ -62,6 +66,7 @@ struct boundary {
     _Atomic(struct auth *) auth; /* set once, when the pool record is known */
     atomic_uint phase;           /* enum phase */
     struct state_claim claim;    /* while loading */
+    struct lease lease;
 
     struct worker control;
     struct worker lane[RING_LANES_MAX + 1]; /* 1.. */
@@ -117,6 +122,8 @@ struct boundary_config {
     unsigned slow_threads;           /* of either pool; 0: half of the processors, at least 1 */
     unsigned prepared[STOCK__SIZES]; /* RSA keys to keep ready */
     size_t cache_bytes;              /* opened keys; 0: half of the secret memory */
+    uint32_t partition;
+    bool alone; /* the only voter of its pool: needs no lease */
 };
 /* Everything but threads. */
 HSM_MUST_USE hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret);
@@ -185,7 +192,20 @@ HSM_MUST_USE hsm_err held_pend(struct job *j);
 /* The waiting job of that transaction, taken out; NULL: none of ours. */
 struct job *held_take(struct boundary *b, const struct uuid *txn);
 void held_expire(struct boundary *b, uint64_t mono_us);
-size_t held_pending(struct boundary *b);
+size_t held_pending(struct boundary *b); /* answers of writes that are not out */
+
+/* ---- held_lease.c ---- */
+/* Let j (on the heap) wait for a lease. HSM_E_AGAIN: there is another one than j saw; run it again.
+ * HSM_E_THROTTLED: too many wait. */
+HSM_MUST_USE hsm_err held_park_lease(struct job *j);
+size_t held_lease_waits(struct boundary *b);
+/* Let the answer of j (on the heap; held_err) wait until j->index is released. is_commit: of a
+ * transaction, which has its deadline and its place already. HSM_E_AGAIN: it is; finish now. */
+HSM_MUST_USE hsm_err held_await_release(struct job *j, bool is_commit);
+/* Control thread. */
+void held_lease_granted(struct boundary *b);
+void held_released(struct boundary *b, uint64_t index);
+void held_lease_expire(struct boundary *b, uint64_t mono_us);
 void held_free(struct boundary *b);
 
 #endif

@@ -69,7 +69,7 @@ static void spawn(struct rig *r, enum where w, const char *syscall_name)
     enter(w);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     const char *const argv[] = {
-        "keyhold-boundary-test", "--rings", rings, "--seal", seal, "--init", init, NULL};
+        "keyhold-boundary-test", "--rings", rings, "--seal", seal, "--init", init, "--alone", NULL};
     (void)execveat(program, "", (char *const *)(uintptr_t)argv, environ, AT_EMPTY_PATH);
     _exit(98);
 }

@@ -66,6 +66,9 @@ struct rig {
     uint64_t next_id;
     void (*on_answer)(struct rig *r, const struct ring_frame *f); /* instead of noting it */
     int ended;                                                    /* exit code + 1 */
+    uint32_t partition;
+    bool needs_lease;                                              /* not alone in the pool */
+    void (*on_control)(struct rig *r, const struct ring_frame *f); /* other messages; may be NULL */
 };
 
 /* What the boundary takes for the wall clock, in place of clock_now.c. */
@@ -184,6 +187,10 @@ static inline void rig_on_control(struct rig *r, const struct ring_frame *f)
         r->quiesced++;
         break;
     default:
+        if (r->on_control != NULL) {
+            r->on_control(r, f);
+            break;
+        }
         fail_msg("unexpected message %u of the boundary", f->type);
     }
 }
@@ -303,6 +310,7 @@ static inline bool rig_boundary(struct rig *r)
     moved = rig_pool(&r->b->slow[0]) || moved;
     moved = rig_pool(&r->b->maker[0]) || moved;
     control_tick(r->b, clock_mono_us());
+    lease_tick(r->b);
     worker_flush(&r->b->control);
     return moved || r->b->slow_queue.n > 0;
 }
@@ -439,7 +447,9 @@ static inline void rig_start(struct rig *r, bool fresh)
                                 .init = &init,
                                 .fresh = fresh,
                                 .slow_threads = 1,
-                                .protection = "software"};
+                                .protection = "software",
+                                .partition = r->partition,
+                                .alone = !r->needs_lease};
     memcpy(c.prepared, r->prepared, sizeof c.prepared);
     assert_int_equal(pool_init_parse(bytes_str(r->pool_json), &init, why, sizeof why), HSM_OK);
     assert_int_equal(roots_decode(bytes_of(r->roots_text.p, r->roots_text.n), &roots), HSM_OK);

@@ -87,6 +87,9 @@ static const struct command table[256] = {
     CONTROL(CTL_TXN_FAILED, PHASE_SERVING, control_txn_failed),
     CONTROL(CTL_NET_DATA, PHASE_SERVING, control_net_data),
     CONTROL(CTL_NET_CLOSE, PHASE_SERVING, control_net_close),
+    CONTROL(CTL_LEASE_SIGN, PHASE_SERVING, control_lease_sign),
+    CONTROL(CTL_LEASE_GRANT, PHASE_SERVING, control_lease_grant),
+    CONTROL(CTL_RELEASED, PHASE_SERVING, control_released),
     CONTROL(CTL_STATUS, AFTER_HELLO, control_status),
     CONTROL(CTL_QUIESCE, AFTER_HELLO, control_quiesce),
 };

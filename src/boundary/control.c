@@ -205,7 +205,7 @@ static bool send_applied(struct boundary *b)
 }
 
 /* Whoever waits for this transaction. */
-static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
+static void settle(struct boundary *b, const struct uuid *txn, uint64_t index, bool accepted)
 {
     struct job *j = held_take(b, txn);
     if (j == NULL)
@@ -213,7 +213,10 @@ static void settle(struct boundary *b, const struct uuid *txn, bool accepted)
     if (j->kind != JOB_REQUEST) {
         own_end(b, j, accepted ? HSM_OK : HSM_E_STALE);
     } else if (accepted) {
-        job_finish(&b->control, j, HSM_OK, false);
+        j->index = index;
+        j->held_err = HSM_OK;
+        if (held_await_release(j, true) != HSM_OK)
+            job_finish(&b->control, j, HSM_OK, false);
     } else if (++j->attempts >= JOB_ATTEMPTS_MAX) {
         job_finish(&b->control, j, HSM_E_CONFLICT, false);
     } else {
@@ -267,7 +270,8 @@ bool control_apply(struct boundary *b, const struct ring_frame *f)
     if (!send_applied(b))
         return false;
     check_mark(b);
-    settle(b, &txn, m.accepted == 1);
+    lease_applied(b);
+    settle(b, &txn, m.index, m.accepted == 1);
     return true;
 }
 
@@ -404,13 +408,13 @@ static void control_sleep(struct boundary *b)
         return;
     struct pollfd p[] = {{.fd = ring_fd(in), .events = POLLIN},
                          {.fd = b->control_event, .events = POLLIN}};
-    (void)poll(p, 2, TICK_MS);
+    (void)poll(p, 2, lease_sleep_ms(b, TICK_MS));
     ring_awake(in);
     uint64_t count;
     if ((p[1].revents & POLLIN) != 0) {
         ssize_t n = read(b->control_event, &count, sizeof count);
         (void)n;
-        b->tick_soon = true; /* somebody waits for issuer keys */
+        b->tick_soon = true; /* somebody waits for issuer keys or a lease */
     }
 }
 
@@ -426,6 +430,7 @@ void boundary_control(struct boundary *b)
             b->tick_soon = false;
             control_tick(b, now);
         }
+        lease_tick(b);
         worker_flush(&b->control);
         quiesce_if_idle(b, now);
         if (boundary_has_ended(b))

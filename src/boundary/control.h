@@ -14,6 +14,9 @@ bool control_apply(struct boundary *b, const struct ring_frame *f);
 bool control_txn_failed(struct boundary *b, const struct ring_frame *f);
 bool control_net_data(struct boundary *b, const struct ring_frame *f);
 bool control_net_close(struct boundary *b, const struct ring_frame *f);
+bool control_lease_sign(struct boundary *b, const struct ring_frame *f); /* lease.c */
+bool control_lease_grant(struct boundary *b, const struct ring_frame *f);
+bool control_released(struct boundary *b, const struct ring_frame *f);
 bool control_status(struct boundary *b, const struct ring_frame *f); /* status.c */
 bool control_quiesce(struct boundary *b, const struct ring_frame *f);
 

@@ -45,7 +45,7 @@ enum record_kind {
     REC_KEY_VERSION = 3,     /* name: version id as 32 hex digits */
     REC_ROLE_DEFINITION = 4, /* name: guid text */
     REC_ROLE_ASSIGNMENT = 5, /* name: guid text */
-    REC_AUDIT_MARK = 6,      /* singleton */
+    REC_AUDIT_MARK = 6,      /* name: number of the partition, "" for 0 */
     REC_SETTING = 7,         /* name: that of the setting */
 };
 /* Put or remove a record; the revision it was computed from is looked up now (state lock held).

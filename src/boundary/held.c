@@ -111,7 +111,7 @@ hsm_err held_pend(struct job *j)
         j->deadline_us = clock_mono_us() + PEND_US;
     (void)pthread_mutex_lock(&h->lock);
     const struct job *blocker = blocker_of(h, j);
-    if (h->pending_n + h->blocked_n >= HELD_MAX) {
+    if (h->pending_n + h->blocked_n + h->unreleased_n >= HELD_MAX) {
         err = HSM_E_THROTTLED;
     } else if (blocker != NULL) {
         j->blocked_by = blocker->txn_id;
@@ -166,7 +166,7 @@ struct job *held_take(struct boundary *b, const struct uuid *txn)
 size_t held_pending(struct boundary *b)
 {
     (void)pthread_mutex_lock(&b->held.lock);
-    size_t n = b->held.pending_n;
+    size_t n = b->held.pending_n + b->held.unreleased_n;
     (void)pthread_mutex_unlock(&b->held.lock);
     return n;
 }
@@ -215,6 +215,7 @@ void held_expire(struct boundary *b, uint64_t mono_us)
             own_end(b, j, HSM_E_UNAVAILABLE);
         }
     }
+    held_lease_expire(b, mono_us);
     worker_flush(&b->control);
 }
 
@@ -232,6 +233,10 @@ void held_free(struct boundary *b)
     list_free(b->held.parked);
     list_free(b->held.pending);
     list_free(b->held.blocked);
+    list_free(b->held.lease);
+    list_free(b->held.unreleased);
+    b->held.lease = NULL;
+    b->held.unreleased = NULL;
     b->held.blocked = NULL;
     b->held.parked = NULL;
     b->held.pending = NULL;

@@ -71,6 +71,13 @@ struct job {
     hsm_err own_err;      /* of an own job that ended without a transaction */
     unsigned sheds;       /* runs that ended for want of secret memory */
 
+    /* What the state it was decided on says of its answer, see lease.h: */
+    bool want_lease;            /* it was not current for certain */
+    uint64_t lease_us;          /* lease at the time */
+    uint64_t lease_deadline_us; /* of the wait for one */
+    uint64_t index;             /* the answer tells of transactions up to here */
+    unsigned held_err;          /* hsm_err of an answer that waits for its release */
+
     /* What a handler asks for besides an answer: */
     bool want_slow;                  /* to be run by the pool for slow operations */
     bool want_key;                   /* a key by make, then to be run again */

@@ -19,12 +19,14 @@ struct options {
     const char *rings, *seal, *seal_provider, *init;
     int cpu[RING_LANES_MAX];
     unsigned cpu_n;
+    uint32_t partition;
+    bool alone;
 };
 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: keyhold-boundary --rings TEXT --seal PATH --init pool.json "
-                          "[--seal-provider TEXT] [--cpus N,N,...]\n");
+                          "[--seal-provider TEXT] [--partition N] [--alone] [--cpus N,N,...]\n");
     return EXIT_USAGE;
 }
 
@@ -41,12 +43,25 @@ static bool parse_cpus(const char *text, struct options *o)
     return *text == '\0';
 }
 
+static bool parse_partition(const char *text, uint32_t *ret)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    *ret = (uint32_t)n;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n < UINT32_MAX;
+}
+
 static bool parse_options(int argc, char **argv, struct options *ret)
 {
     static const struct option names[] = {
-        {"rings", required_argument, NULL, 'r'},         {"seal", required_argument, NULL, 's'},
-        {"seal-provider", required_argument, NULL, 'p'}, {"init", required_argument, NULL, 'i'},
-        {"cpus", required_argument, NULL, 'c'},          {NULL, 0, NULL, 0},
+        {"rings", required_argument, NULL, 'r'},
+        {"seal", required_argument, NULL, 's'},
+        {"seal-provider", required_argument, NULL, 'p'},
+        {"init", required_argument, NULL, 'i'},
+        {"cpus", required_argument, NULL, 'c'},
+        {"partition", required_argument, NULL, 'n'},
+        {"alone", no_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -58,7 +73,10 @@ static bool parse_options(int argc, char **argv, struct options *ret)
             ret->seal_provider = optarg;
         else if (c == 'i')
             ret->init = optarg;
-        else if (c != 'c' || !parse_cpus(optarg, ret))
+        else if (c == 'a')
+            ret->alone = true;
+        else if (c == 'n' ? !parse_partition(optarg, &ret->partition)
+                          : c != 'c' || !parse_cpus(optarg, ret))
             return false;
     }
     return optind == argc && ret->rings != NULL && ret->seal != NULL && ret->init != NULL;
@@ -212,8 +230,12 @@ int main(int argc, char **argv)
     struct pool_init init;
     struct roots roots;
     struct ring_fds fds;
-    struct boundary_config config = {
-        .roots = &roots, .init = &init, .cpu = o.cpu, .cpu_n = o.cpu_n};
+    struct boundary_config config = {.roots = &roots,
+                                     .init = &init,
+                                     .cpu = o.cpu,
+                                     .cpu_n = o.cpu_n,
+                                     .partition = o.partition,
+                                     .alone = o.alone};
     if (!load_init(o.init, &init))
         return EXIT_SETUP;
     if (!load_roots(seal, init.info.name, &roots, &config.fresh)) {

@@ -78,6 +78,8 @@ static hsm_err genesis_ops(struct boundary *b, struct txn *t)
 
 void own_genesis(struct boundary *b)
 {
+    if (b->state->partition != 0)
+        return; /* it has the pool from the others */
     struct txn *t = own_begin(b);
     state_lock_shared(b->state);
     hsm_err err = genesis_ops(b, t);
@@ -95,13 +97,15 @@ static void seal_position(struct boundary *b, struct audit_position at)
     if (at.seq <= b->marked_seq || !b->state->has_pool)
         return;
     uint8_t buf[8 + 32];
+    char name[AUDIT_MARK_NAME_MAX + 1];
     struct wr w = wr_of(buf, sizeof buf);
     wr_u64(&w, at.seq);
     wr_bytes(&w, at.hash, sizeof at.hash);
     struct txn *t = own_begin(b);
     state_lock_shared(b->state);
-    hsm_err err = txn_add(t, b->state, b->control.sc, REC_AUDIT_MARK, bytes_of(NULL, 0),
-                          wr_view(&w), bytes_of(NULL, 0));
+    hsm_err err =
+        txn_add(t, b->state, b->control.sc, REC_AUDIT_MARK,
+                audit_mark_name(b->state->partition, name), wr_view(&w), bytes_of(NULL, 0));
     state_unlock(b->state);
     if (err == HSM_OK && send_own(b, JOB_AUDIT_MARK))
         b->marked_seq = at.seq;

@@ -92,6 +92,8 @@ static void reset(struct worker *w, struct job *j)
     j->crypto = (struct crypto_work){0};
     j->want_slow = false;
     j->want_key = false;
+    j->want_lease = false;
+    j->index = 0;
     j->after = NULL;
     j->work = NULL;
     w->txn = (struct txn){0};
@@ -160,17 +162,33 @@ static hsm_err authorize(struct request *rq, const struct command *cmd)
                         data_action_name(cmd->action), text);
 }
 
-/* cmd NULL: a rotation that is due, which nobody asked for. */
+/* Whether the state that was read since j->lease_us was noted is current. */
+static bool is_current(struct job *j)
+{
+    j->want_lease = !lease_covers(j->rq.b, j->lease_us);
+    return !j->want_lease;
+}
+
+/* cmd NULL: a rotation that is due, which nobody asked for and no caller hears of. Everything that
+ * is decided from the state is decided between the two looks at the lease; what is left to do
+ * afterwards does not read the state. HSM_E_AGAIN: j->want_lease. */
 static hsm_err handle(struct job *j, const struct command *cmd)
 {
     struct request *rq = &j->rq;
     if (cmd != NULL && cmd->handler == NULL)
         return HSM_E_NOT_IMPLEMENTED;
+    j->lease_us = lease_until(&rq->b->lease);
+    if (cmd != NULL && !is_current(j))
+        return HSM_E_AGAIN;
     state_lock_shared(rq->b->state);
     hsm_err err = cmd == NULL ? keys_rotate_if_due(rq) : authorize(rq, cmd);
     if (err == HSM_OK && cmd != NULL)
         err = cmd->handler(rq);
+    j->index = rq->b->state->index;
     state_unlock(rq->b->state);
+    if (cmd != NULL && !is_current(j))
+        return HSM_E_AGAIN;
+    j->lease_deadline_us = 0;
     if (err == HSM_OK && j->after != NULL)
         err = j->after(j);
     if (err == HSM_OK && (wr_ok(rq->out) != HSM_OK || rq->txn->err != HSM_OK))
@@ -245,6 +263,37 @@ static hsm_err note_records(const struct txn *t, struct job *h)
     return HSM_OK;
 }
 
+/* The worker's buffers held the answer. */
+static void wipe_output(struct worker *w, size_t answer_n)
+{
+    size_t n = RESULT_HEAD + w->out_wr.n;
+    secret_wipe(w->out, n > answer_n ? n : answer_n);
+    w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
+    secret_wipe(w->crypto_buf, w->crypto_used);
+    w->crypto_used = 0;
+}
+
+/* The answer tells what every partition that may answer knows as well, or it waits for that. */
+static void answer(struct worker *w, struct job *j, hsm_err err, bool challenge)
+{
+    if (j->kind != JOB_REQUEST || j->index <= lease_released(&w->b->lease)) {
+        job_finish(w, j, err, challenge);
+        return;
+    }
+    struct job *h = job_hold(j);
+    if (h == NULL) {
+        job_finish(w, j, HSM_E_NOMEM, false);
+        return;
+    }
+    h->held_err = err;
+    hsm_err failed = err == HSM_OK ? keep_result(w, h) : HSM_OK;
+    if (failed == HSM_OK)
+        failed = held_await_release(h, false);
+    wipe_output(w, 0);
+    if (failed != HSM_OK)
+        job_finish(w, h, failed == HSM_E_AGAIN ? err : failed, challenge);
+}
+
 /* The answer waits until the transaction was applied. */
 static void propose(struct worker *w, struct job *j)
 {
@@ -302,7 +351,7 @@ static bool make_key(struct worker *w, struct job *j)
     if (make_room(w, j, err))
         return true; /* the handler asks for the key again */
     if (err != HSM_OK)
-        job_finish(w, j, err, false);
+        answer(w, j, err, false);
     else
         test_keylog(bytes_of(m->secret_private.p, m->secret_private.n));
     return err == HSM_OK;
@@ -313,7 +362,7 @@ static bool do_work(struct worker *w, struct job *j)
     hsm_err err = j->work(j);
     if (err == HSM_OK || make_room(w, j, err))
         return true;
-    job_finish(w, j, err, false);
+    answer(w, j, err, false);
     return false;
 }
 
@@ -325,7 +374,7 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
     if (make_room(w, j, err))
         return true;
     if (err != HSM_OK) {
-        job_finish(w, j, err, challenge);
+        answer(w, j, err, challenge);
     } else if (j->want_slow && w->serves != &b->slow_queue) {
         to_pool(w, j, &b->slow_queue, 0);
     } else if (j->want_key && is_own_key(m) &&
@@ -341,7 +390,7 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
     } else if (w->txn.n > 0) {
         propose(w, j);
     } else {
-        job_finish(w, j, HSM_OK, false);
+        answer(w, j, HSM_OK, false);
     }
     return false;
 }
@@ -385,7 +434,7 @@ void job_run(struct worker *w, struct job *j)
             if (h == NULL)
                 break;
             j = h;
-            err = held_park(j, generation);
+            err = j->want_lease ? held_park_lease(j) : held_park(j, generation);
             if (err == HSM_OK)
                 return;
             if (err == HSM_E_AGAIN)
@@ -447,16 +496,12 @@ void job_finish(struct worker *w, struct job *j, hsm_err err, bool challenge)
     audit_event_of(j, err, &e);
     struct bytes text = audit_render(w->b->audit, &e, w->line, AUDIT_LINE_MAX);
     audit_append(w->b->audit, text);
-    struct bytes answer = answer_of(w, j, err, challenge);
-    const struct ring_frame f = {.type = WIRE_ANSWER, .id = j->frame_id, .payload = answer};
+    struct bytes reply = answer_of(w, j, err, challenge);
+    const struct ring_frame f = {.type = WIRE_ANSWER, .id = j->frame_id, .payload = reply};
     /* At the end of the process the line may not have got onto its ring: then no answer either. */
     if (!boundary_has_ended(w->b))
         (void)ring_put(w->b, w->b->rings.out[j->lane], &f);
     w->dirty |= 1u << 31 | 1u << j->lane;
-    secret_wipe(w->out,
-                RESULT_HEAD + w->out_wr.n > answer.n ? RESULT_HEAD + w->out_wr.n : answer.n);
-    w->out_wr = wr_of(w->out + RESULT_HEAD, JOB_RESULT_MAX);
-    secret_wipe(w->crypto_buf, w->crypto_used);
-    w->crypto_used = 0;
+    wipe_output(w, reply.n);
     job_end(j);
 }

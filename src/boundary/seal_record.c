@@ -17,6 +17,7 @@ enum derived {
     KEY_PRIVATE,
     KEY_TXN,
     KEY_DIGEST,
+    KEY_LEASE,
     KEY__COUNT
 };
 
@@ -45,7 +46,7 @@ hsm_err sealer_new(const struct roots *roots, struct sealer **ret)
 {
     static const char *const label[KEY__COUNT] = {
         [KEY_INDEX] = "index",     [KEY_RECORD] = "record", [KEY_PRIVATE] = "private",
-        [KEY_TXN] = "transaction", [KEY_DIGEST] = "digest",
+        [KEY_TXN] = "transaction", [KEY_DIGEST] = "digest", [KEY_LEASE] = "lease",
     };
     struct sealer *s = (struct sealer *)calloc(1, sizeof *s);
     if (s == NULL)
@@ -98,7 +99,7 @@ static hsm_err cipher_pair(struct seal_ctx *c, unsigned at, const uint8_t *key)
 
 static hsm_err ctx_init(struct seal_ctx *c)
 {
-    static const enum derived hmacs[] = {KEY_INDEX, KEY_TXN, KEY_DIGEST};
+    static const enum derived hmacs[] = {KEY_INDEX, KEY_TXN, KEY_DIGEST, KEY_LEASE};
     c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     c->gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     c->md = EVP_MD_CTX_new();
@@ -178,6 +179,16 @@ hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
     const struct bytes part[] = {bytes_of(id->b, sizeof id->b), bytes_of(number, sizeof number),
                                  bytes_of(past, SEAL_MAC_LEN), ops};
     return hmac(c, KEY_TXN, part, 4, mac);
+}
+
+hsm_err seal_lease_mac(struct seal_ctx *c, const struct uuid *nonce, uint64_t index,
+                       const uint8_t past[SEAL_MAC_LEN], uint8_t mac[SEAL_MAC_LEN])
+{
+    uint8_t number[8];
+    be64_put(number, index);
+    const struct bytes part[] = {bytes_of(nonce->b, sizeof nonce->b),
+                                 bytes_of(number, sizeof number), bytes_of(past, SEAL_MAC_LEN)};
+    return hmac(c, KEY_LEASE, part, 3, mac);
 }
 
 /* One key, three uses: an element's text begins with the byte 1, the digest's own with 2, the

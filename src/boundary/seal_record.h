@@ -68,6 +68,9 @@ HSM_MUST_USE hsm_err open_private(struct seal_ctx *c, const uint8_t rid[RID_LEN]
 HSM_MUST_USE hsm_err seal_txn_mac(struct seal_ctx *c, const struct uuid *id, uint64_t seen,
                                   const uint8_t past[SEAL_MAC_LEN], struct bytes ops,
                                   uint8_t mac[SEAL_MAC_LEN]);
+/* MAC with which one boundary of the pool tells another one how far the pool's history goes. */
+HSM_MUST_USE hsm_err seal_lease_mac(struct seal_ctx *c, const struct uuid *nonce, uint64_t index,
+                                    const uint8_t past[SEAL_MAC_LEN], uint8_t mac[SEAL_MAC_LEN]);
 /* past := hash of the past and one more transaction, of which mac and verdict are given. */
 HSM_MUST_USE hsm_err seal_past_add(struct seal_ctx *c, uint8_t past[SEAL_MAC_LEN],
                                    const uint8_t mac[SEAL_MAC_LEN], bool accepted);

@@ -1,5 +1,6 @@
 #include "boundary/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include "boundary/state_internal.h"
 
@@ -26,9 +27,12 @@ hsm_err state_new(struct roles *roles, struct keycache *cache, struct state **re
     s->cache = cache;
     s->scratch = (uint8_t *)malloc(SCRATCH_LEN);
     s->pasts = (uint8_t(*)[SEAL_MAC_LEN])calloc(STATE_PAST_MAX, sizeof *s->pasts);
-    if (s->scratch == NULL || s->pasts == NULL || lock_init(&s->lock) != HSM_OK) {
+    s->past_index = (uint64_t *)calloc(STATE_PAST_MAX, sizeof *s->past_index);
+    if (s->scratch == NULL || s->pasts == NULL || s->past_index == NULL ||
+        lock_init(&s->lock) != HSM_OK) {
         free(s->scratch);
         free(s->pasts);
+        free(s->past_index);
         free(s);
         return HSM_E_NOMEM;
     }
@@ -63,7 +67,14 @@ void state_free(struct state *s)
     (void)pthread_rwlock_destroy(&s->lock);
     free(s->scratch);
     free(s->pasts);
+    free(s->past_index);
     free(s);
+}
+
+struct bytes audit_mark_name(uint32_t partition, char buf[AUDIT_MARK_NAME_MAX + 1])
+{
+    int n = partition == 0 ? 0 : snprintf(buf, AUDIT_MARK_NAME_MAX + 1, "%u", partition);
+    return bytes_of(buf, (size_t)n);
 }
 
 struct key *state_key(const struct state *s, struct bytes name)
@@ -90,6 +101,20 @@ void state_saw_revision(struct state *s, uint64_t revision)
     uint_fast64_t now = atomic_load(&s->next_revision);
     while (now < revision && !atomic_compare_exchange_weak(&s->next_revision, &now, revision))
         continue;
+}
+
+bool state_past_at(const struct state *s, uint64_t index, uint8_t past[SEAL_MAC_LEN])
+{
+    uint64_t back = s->applied_n - s->past_from;
+    if (back >= STATE_PAST_MAX)
+        back = STATE_PAST_MAX - 1;
+    for (uint64_t n = s->applied_n;; n--) {
+        uint64_t at = s->past_index[n % STATE_PAST_MAX];
+        if (at == index)
+            memcpy(past, s->pasts[n % STATE_PAST_MAX], SEAL_MAC_LEN);
+        if (at <= index || s->applied_n - n == back)
+            return at == index;
+    }
 }
 
 /* ---- digest ---- */
@@ -183,6 +208,7 @@ hsm_err state_load_begin(struct state *s, struct seal_ctx *sc, uint64_t index, s
     s->applied_n = s->past_from = c.applied_n;
     memcpy(s->past, c.past, sizeof s->past);
     memcpy(s->pasts[c.applied_n % STATE_PAST_MAX], c.past, sizeof c.past);
+    s->past_index[c.applied_n % STATE_PAST_MAX] = index;
     state_saw_revision(s, c.max_revision);
     *ret = c;
     return HSM_OK;

@@ -17,9 +17,12 @@
 #include "model/setting.h"
 
 #define STATE_DIGEST_LEN (1u + 5u * 8u + 2u * 32u + SEAL_MAC_LEN)
-/* A transaction that commits after so many others that its maker had not seen is refused. */
+/* So many of the latest transactions are remembered, to compare with what others have seen. */
 #define STATE_PAST_MAX 16384u
 
+/* Name of a partition's audit mark: its number, but empty for the first one. */
+#define AUDIT_MARK_NAME_MAX 10u
+struct bytes audit_mark_name(uint32_t partition, char buf[AUDIT_MARK_NAME_MAX + 1]);
 struct audit_mark {
     bool present;
     uint64_t seq;
@@ -35,6 +38,7 @@ struct state {
     uint64_t stub_n; /* keys of which only versions were seen; 0 outside of loading and applying */
     bool has_pool;
     struct pool_info pool;
+    uint32_t partition; /* whose own mark is kept below */
     struct audit_mark mark;
     bool setting[SETTING__COUNT];
     struct roles *roles;    /* borrowed */
@@ -47,6 +51,7 @@ struct state {
     uint8_t past[SEAL_MAC_LEN];         /* hash of them, in order */
     uint64_t past_from;                 /* applied_n when loaded */
     uint8_t (*pasts)[SEAL_MAC_LEN];     /* what past was, by applied_n modulo STATE_PAST_MAX */
+    uint64_t *past_index;               /* index of the last transaction of that past */
     atomic_uint_fast64_t next_revision; /* largest ever seen or given out here */
     uint8_t *scratch;                   /* control thread: opened records */
 };
@@ -93,6 +98,9 @@ HSM_MUST_USE hsm_err state_load_end(struct state *s, const struct state_claim *c
 HSM_MUST_USE hsm_err state_apply(struct state *s, struct seal_ctx *sc,
                                  const struct wire_apply *apply, struct uuid *ret_txn,
                                  const char **why);
+/* What past was when index was that of the last applied transaction. false: it never was since the
+ * state was loaded, or too long ago. */
+bool state_past_at(const struct state *s, uint64_t index, uint8_t past[SEAL_MAC_LEN]);
 /* STATE_DIGEST_LEN bytes for the store. */
 HSM_MUST_USE hsm_err state_digest(const struct state *s, struct seal_ctx *sc, struct wr *out);
 

@@ -146,14 +146,17 @@ static hsm_err put_pool(struct state *s, const struct opened_record *o)
     return HSM_OK;
 }
 
+/* Marks of other partitions are records like any other; nothing here depends on what they say. */
 static hsm_err put_mark(struct state *s, const struct opened_record *o)
 {
+    char own[AUDIT_MARK_NAME_MAX + 1];
     struct rd r = rd_of(o->body);
     struct audit_mark m = {.present = true};
     if (rd_u64(&r, &m.seq) != HSM_OK || rd_copy(&r, m.hash, sizeof m.hash) != HSM_OK ||
         rd_end(&r) != HSM_OK)
         return HSM_E_CORRUPT;
-    s->mark = m;
+    if (bytes_eq(o->name, audit_mark_name(s->partition, own)))
+        s->mark = m;
     return HSM_OK;
 }
 
@@ -326,13 +329,15 @@ static void saw_revisions(struct state *s, struct bytes ops)
 
 /* A gateway could leave out a transaction of the log, one that took a right away, and give all that
  * came after it. So every transaction names the past in which it was made; it must be ours. What
- * was made before the loaded state cannot be compared, but only what was under way then is new. */
+ * was made before the loaded state, or very many transactions ago, cannot be compared; that is no
+ * reason to refuse it: a partition that was stopped for a night gives the leader what it was about
+ * to propose, and one old proposal must not end the pool. Its revisions decide, and whoever is
+ * given another history than the leader's gets no lease (lease.h). */
 static bool past_is_ours(const struct state *s, const struct wire_txn *t)
 {
-    if (t->past.n != SEAL_MAC_LEN || t->seen > s->applied_n ||
-        s->applied_n - t->seen >= STATE_PAST_MAX)
+    if (t->past.n != SEAL_MAC_LEN || t->seen > s->applied_n)
         return false;
-    return t->seen < s->past_from ||
+    return t->seen < s->past_from || s->applied_n - t->seen >= STATE_PAST_MAX ||
            memcmp(s->pasts[t->seen % STATE_PAST_MAX], t->past.p, SEAL_MAC_LEN) == 0;
 }
 
@@ -342,6 +347,7 @@ static hsm_err past_add(struct state *s, struct seal_ctx *sc, const uint8_t mac[
     TRY(seal_past_add(sc, s->past, mac, accepted));
     s->applied_n++;
     memcpy(s->pasts[s->applied_n % STATE_PAST_MAX], s->past, sizeof s->past);
+    s->past_index[s->applied_n % STATE_PAST_MAX] = s->index;
     return HSM_OK;
 }
 

@@ -21,7 +21,8 @@ static void put_queues(struct boundary *b, struct wire_status *m)
     m->makers_queued = (uint32_t)queued(&b->maker_queue);
     (void)pthread_mutex_lock(&h->lock);
     m->keys_awaited = (uint32_t)h->parked_n;
-    m->commits_awaited = (uint32_t)h->pending_n;
+    m->commits_awaited = (uint32_t)(h->pending_n + h->unreleased_n);
+    m->lease_waits = (uint32_t)h->lease_n;
     m->turns_awaited = (uint32_t)h->blocked_n;
     (void)pthread_mutex_unlock(&h->lock);
 }
@@ -64,6 +65,8 @@ bool control_status(struct boundary *b, const struct ring_frame *f)
         .retention_days = s->has_pool ? s->pool.retention_days : 0,
         .purge_protection = s->has_pool && s->pool.purge_protection ? 1 : 0,
         .deleted = s->deleted.n,
+        .lease_ms_left = lease_ms_left(&b->lease),
+        .released = lease_is_alone(&b->lease) ? s->index : lease_released(&b->lease),
     };
     put_auth(b, &m);
     put_queues(b, &m);

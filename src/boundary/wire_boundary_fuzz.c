@@ -169,8 +169,12 @@ static void start(void)
     struct pool_init init;
     char why[200];
     struct roots mine;
-    struct boundary_config c = {
-        .roots = &mine, .init = &init, .fresh = true, .slow_threads = 1, .protection = "software"};
+    struct boundary_config c = {.roots = &mine,
+                                .init = &init,
+                                .fresh = true,
+                                .slow_threads = 1,
+                                .protection = "software",
+                                .alone = true};
     log_init("fuzz", LOG_ERROR_L);
     must(pool_init_parse(bytes_str(pool_json), &init, why, sizeof why));
     must(roots_decode(bytes_of(roots_text.p, roots_text.n), &mine));

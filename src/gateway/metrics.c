@@ -175,6 +175,17 @@ static void put_tokens(const struct wire_status *m, struct wr *w)
         "Issuers whose keys are at hand and not too old.", m->issuers_known);
 }
 
+static void put_lease(const struct wire_status *m, struct wr *w)
+{
+    one(w, "keyhold_boundary_released_index", "gauge", "Last transaction that answers may tell of.",
+        m->released);
+    head(w, "keyhold_lease_seconds", "gauge", "For how long the partition may answer.");
+    if (m->lease_ms_left == UINT32_MAX)
+        put(w, "keyhold_lease_seconds +Inf\n");
+    else
+        put(w, "keyhold_lease_seconds %u.%03u\n", m->lease_ms_left / 1000, m->lease_ms_left % 1000);
+}
+
 static void put_queues(const struct wire_status *m, struct wr *w)
 {
     const struct {
@@ -184,6 +195,7 @@ static void put_queues(const struct wire_status *m, struct wr *w)
         {"lanes", m->lanes_queued},     {"slow", m->slow_queued},
         {"makers", m->makers_queued},   {"issuer_keys", m->keys_awaited},
         {"commit", m->commits_awaited}, {"same_record", m->turns_awaited},
+        {"lease", m->lease_waits},
     };
     head(w, "keyhold_boundary_queue", "gauge", "Requests that wait inside the boundary, by place.");
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
@@ -211,6 +223,7 @@ void metrics_render(const struct metrics_facts *f, struct wr *out)
     put_pool(f->status, out);
     put_tokens(f->status, out);
     put_queues(f->status, out);
+    put_lease(f->status, out);
     put_prepared(f->status, out);
 }
 

@@ -148,6 +148,9 @@ static void values_of_the_boundary(void **state)
         .prepared_2048 = 27,
         .prepared_3072 = 28,
         .prepared_4096 = 29,
+        .lease_ms_left = 207,
+        .released = 13,
+        .lease_waits = 9,
     };
     k->facts.store = (struct store_info){
         .applied = 31, .flushed = 32, .log_last = 33, .records = 34, .leader = true};
@@ -161,6 +164,9 @@ static void values_of_the_boundary(void **state)
         "keyhold_pool_state{state=\"New\"} 0",
         "keyhold_pool_state{state=\"NotActivated\"} 1",
         "keyhold_keys 11",
+        "keyhold_boundary_released_index 13",
+        "keyhold_lease_seconds 0.207",
+        "keyhold_boundary_queue{queue=\"lease\"} 9",
         "keyhold_keys_deleted 12",
         "keyhold_key_versions 13",
         "keyhold_boundary_applied_index 14",

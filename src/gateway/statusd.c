@@ -70,6 +70,15 @@ static void put_status(struct json_wr *j, const struct wire_status *m)
     json_put_bool(j, m->purge_protection == 1);
     put_count(j, "tokenHits", m->token_hits);
     put_count(j, "tokenMisses", m->token_misses);
+    json_name(j, "lease");
+    json_obj_open(j);
+    json_name(j, "needed");
+    json_put_bool(j, m->lease_ms_left != UINT32_MAX);
+    if (m->lease_ms_left != UINT32_MAX)
+        put_count(j, "msLeft", m->lease_ms_left);
+    put_count(j, "waits", m->lease_waits);
+    put_count(j, "released", m->released);
+    json_obj_close(j);
     json_name(j, "preparedKeys");
     json_obj_open(j);
     put_count(j, "2048", m->prepared_2048);

@@ -261,6 +261,7 @@ static void boundary_args(const struct installation *in, const char *rings, stru
     process_args_add(a, "%s/" HOME_PARTITION "/seal", in->home);
     process_args_add(a, "--init");
     process_args_add(a, "%s/" HOME_POOL_INIT, in->home);
+    process_args_add(a, "--alone");
     if (in->config.cpus[0] != '\0') {
         process_args_add(a, "--cpus");
         process_args_add(a, "%s", in->config.cpus);

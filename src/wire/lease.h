@@ -8,6 +8,6 @@
 
 #define LEASE_MS       300
 #define LEASE_DRIFT_MS 30
-#define LEASE_RENEW_MS 100 /* renewed that long before its end, while requests come */
+#define LEASE_RENEW_MS 100 /* a lease of this age is renewed, while requests come */
 
 #endif

@@ -44,7 +44,7 @@ def boundary(folder, pool_home, program=testbuild.BOUNDARY, env=None):
     text = f"{memfd}:{LANES}:" + ",".join(map(str, events))
     log = open(folder / "boundary.log", "ab")
     clean = {k: v for k, v in os.environ.items() if not k.startswith("KEYHOLD_")}
-    p = subprocess.Popen([program, "--rings", text, "--seal", folder / "seal", "--init", init], stderr=log,
+    p = subprocess.Popen([program, "--rings", text, "--seal", folder / "seal", "--init", init, "--alone"], stderr=log,
                          stdin=subprocess.DEVNULL, stdout=log, pass_fds=[memfd, *events], env={**clean, **(env or {})})
     try:
         yield p, events

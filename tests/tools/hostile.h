@@ -74,7 +74,7 @@ static inline void start_boundary(struct rig *r)
     if (getenv("KEYHOLD_VERBOSE") == NULL)
         (void)dup2(log, STDERR_FILENO);
     execl(world.program, "keyhold-boundary", "--rings", rings, "--seal", seal, "--init", init,
-          (char *)NULL);
+          "--alone", (char *)NULL);
     _exit(98);
 }
 
