@@ -37,7 +37,7 @@ def port(pool):
 
 
 LABELS = r'\{(?:[a-z_]+="[^"\\\n]*")(?:,[a-z_]+="[^"\\\n]*")*\}'
-SAMPLE = re.compile(rf"([a-z_]+)({LABELS})? (-?[0-9]+(?:\.[0-9]+)?)")
+SAMPLE = re.compile(rf"([a-z_]+)({LABELS})? (-?[0-9]+(?:\.[0-9]+)?|\+Inf)")
 
 
 def parse(text):
