@@ -8,6 +8,11 @@ GRANT = "22222222-2222-4333-8444-555555555555"
 PRINCIPAL = "33333333-2222-4333-8444-555555555555"
 KEYS = {"rsa": {"kty": "RSA"}, "ec": {"kty": "EC"}, "oct": {"kty": "oct"}, "gone": {"kty": "EC"}}
 DIGEST, BLOCK = "A" * 43, "A" * 22
+ROTATE = {"trigger": {"timeAfterCreate": "P50D"}, "action": {"type": "Rotate"}}
+NOTIFY = {"trigger": {"timeBeforeExpiry": "P30D"}, "action": {"type": "Notify"}}
+POLICIES = [{"lifetimeActions": [ROTATE, NOTIFY], "attributes": {"expiryTime": "P90D"}}, {"lifetimeActions": [ROTATE]},
+            {"lifetimeActions": [NOTIFY], "attributes": {"expiryTime": "P1Y"}}, {"attributes": {"expiryTime": "P28D"}},
+            {"lifetimeActions": []}]
 
 
 class Furniture:
@@ -17,6 +22,7 @@ class Furniture:
         self.rig = rig
         self.versions, self.ops = {}, {}
         self.restore()
+        self.backup = self.backup_of("moved")
 
     def restore(self):
         rig = self.rig
@@ -38,6 +44,7 @@ class Furniture:
             self.versions[name] = bundle["key"]["kid"].rsplit("/", 1)[1]
             rig.ok("PATCH", f"/keys/{name}", {"attributes": {"enabled": True, "nbf": 0, "exp": 2 ** 33}, "tags": {},
                                              "key_ops": self.ops[name]})
+        rig.ok("PUT", "/keys/ec/rotationpolicy", POLICIES[0])
         rig.ok("PUT", f"{AUTHZ}/roleDefinitions/{ROLE}", {"properties": {"roleName": "R"}})
         rig.call("PUT", f"/keys/ec{AUTHZ}/roleAssignments/{GRANT}", self.assignment())
 
@@ -46,6 +53,15 @@ class Furniture:
             self.rig.ok("POST", "/keys/gone/create", KEYS["gone"])
         if not is_gone:
             self.rig.ok("DELETE", "/keys/gone")
+
+    def backup_of(self, name):
+        """Of a key that is not there any more, so that it can come back."""
+        self.rig.ok("POST", f"/keys/{name}/create", {"kty": "EC", "tags": {"a": "b"}})
+        self.rig.ok("POST", f"/keys/{name}/create", {"kty": "oct"})
+        value = self.rig.ok("POST", f"/keys/{name}/backup")["value"]
+        self.rig.ok("DELETE", f"/keys/{name}")
+        self.rig.ok("DELETE", f"/deletedkeys/{name}")
+        return value
 
     @staticmethod
     def assignment():
@@ -67,6 +83,9 @@ class Furniture:
             rows.append((back[op], key, {"alg": done["alg"], "value": done["value"], **more}))
         rows += [("create", key, body) for key, body in KEYS.items() if key != "rsa"]
         rows += [("import", "ec", {"key": {"kty": "oct", "k": BLOCK, "key_ops": ["wrapKey"]}, "tags": {"a": "b"}})]
+        rows += [("rotationpolicy", key, body) for key in ("ec", "oct") for body in POLICIES]
+        here = self.rig.ok("POST", "/keys/ec/backup")["value"]
+        rows += [("restore", None, {"value": v}) for v in (self.backup, here, self.backup[:-4], self.backup[:200] + "A" * 40)]
         rows += [("update", key, {"tags": {"a": "b"}}) for key in KEYS]
         return rows
 

@@ -135,6 +135,7 @@ class Rig:
         for item in found["/keys"]:
             path = item["kid"].removeprefix(self.pool.pool_url)
             found[path] = [self.ok("GET", v["kid"].removeprefix(self.pool.pool_url)) for v in self.every(path + "/versions")]
+            found[path + "/rotationpolicy"] = self.ok("GET", path + "/rotationpolicy")
             found[path + "/roles"] = self.every(f"{path}{AUTHZ}/roleAssignments")
             for bundle in found[path]:
                 bundle["key"]["key_ops"].sort()

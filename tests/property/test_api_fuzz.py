@@ -50,7 +50,8 @@ def places(operation, furniture):
 def good_bodies(operation, furniture):
     """(path parameters, body) pairs that the pool takes."""
     id_ = operation.definition.raw["operationId"].removesuffix("WithVersion").removesuffix("Version")
-    action = {"CreateKey": "create", "UpdateKey": "update", "ImportKey": "import"}.get(id_, id_.lower())
+    action = {"CreateKey": "create", "UpdateKey": "update", "ImportKey": "import", "RestoreKey": "restore",
+              "UpdateKeyRotationPolicy": "rotationpolicy"}.get(id_, id_.lower())
     rows = []
     for op, key, body in furniture.bodies():
         if op == action:
@@ -60,14 +61,14 @@ def good_bodies(operation, furniture):
 
 
 def cases(operation, furniture, mode):
-    """Everything made up; or in a place that exists; or, for cryptography, a body that works there."""
+    """Everything made up; or in a place that exists; or a body that works there, where one does not come up by chance."""
     made_up = operation.as_strategy(mode)
     here = places(operation, furniture).flatmap(lambda at: operation.as_strategy(mode, path_parameters=at))
     good = good_bodies(operation, furniture) if mode is GenerationMode.POSITIVE else []
     if not good:
         return made_up | here
     return made_up | here | st.sampled_from(good).flatmap(
-        lambda row: operation.as_strategy(mode, path_parameters=row[0], body=row[1]))
+        lambda row: operation.as_strategy(mode, body=row[1], **({"path_parameters": row[0]} if row[0] else {})))
 
 
 def run(strategy, body):
