@@ -2,7 +2,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,14 @@
 #define BACK_OFF_MS 100
 #define BACKLOG     1024
 #define PORT_TRIES  64
+#define STUCK_MS    100
+
+/* In the order in which visitors are given to them. */
+enum link_mood {
+    LINK_IDLE,
+    LINK_BUSY,
+    LINK_STUCK
+};
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -162,17 +172,39 @@ static int link_send(const struct link *l, int fd)
                : -1;
 }
 
+static int link_queued(const struct link *l)
+{
+    int n = 0;
+    return ioctl(l->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+/* A receiver that was stopped, or hangs, takes no sockets out of its connection. */
+static enum link_mood link_look(struct link *l, uint64_t now)
+{
+    int n = link_queued(l);
+    if (n == 0 || n != l->queued)
+        l->moved_at = now;
+    l->queued = n;
+    return n == 0 ? LINK_IDLE : now - l->moved_at < STUCK_MS ? LINK_BUSY : LINK_STUCK;
+}
+
 bool backend_give(struct backend *b, int fd)
 {
-    size_t tries = b->link_n;
+    uint64_t now = uv_now(b->d->loop);
 
-    while (tries-- > 0 && b->link_n > 0) {
-        struct link *l = b->link[b->turn++ % b->link_n];
-        int r = link_send(l, fd);
-        if (r > 0)
-            return true;
-        if (r < 0)
-            link_close(l);
+    for (enum link_mood worst = LINK_IDLE; worst <= LINK_STUCK; worst++) {
+        for (size_t tries = b->link_n; tries > 0 && b->link_n > 0; tries--) {
+            struct link *l = b->link[b->turn++ % b->link_n];
+            if (link_look(l, now) > worst)
+                continue;
+            int r = link_send(l, fd);
+            if (r < 0)
+                link_close(l);
+            if (r > 0)
+                l->queued = link_queued(l);
+            if (r > 0)
+                return true;
+        }
     }
     return false;
 }

@@ -24,7 +24,8 @@ struct door_config {
 HSM_MUST_USE hsm_err door_new(uv_loop_t *loop, const struct door_config *cfg, struct door **ret);
 
 /* Backends connect to the socket at path (made with mode 0600; a stale socket is replaced). Each of
- * their connections is one receiver; they take turns. HSM_E_RANGE: name or path too long or too
+ * their connections is one receiver; they take turns, and one that does not take what it got is
+ * left out while others do. HSM_E_RANGE: name or path too long or too
  * many; HSM_E_CONFLICT: known name; HSM_E_IO. */
 HSM_MUST_USE hsm_err door_add_backend(struct door *d, const char *name, const char *path);
 /* pattern: a host name, or "*.suffix" for all names below suffix. Exact names win, then the longest

@@ -9,7 +9,7 @@
 
 #define DOOR_BACKENDS_MAX 64
 #define DOOR_ROUTES_MAX   256
-#define DOOR_LINKS_MAX    64 /* connections of one backend */
+#define DOOR_LINKS_MAX    160 /* connections of one backend: each loop of its processes has one */
 #define DOOR_PEEK_MAX     (16384 + 512)
 
 /* One connection of a backend. */
@@ -17,6 +17,8 @@ struct link {
     uv_poll_t poll;
     struct backend *b;
     int fd;
+    int queued;        /* what lay in it unread at the last look */
+    uint64_t moved_at; /* when that was nothing, or less than before */
 };
 struct backend {
     struct door *d;
