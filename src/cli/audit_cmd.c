@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "cli/audit_verify.h"
 #include "cli/pool.h"
 #include "codec/base64url.h"
 #include "partition/supervisor.h"
 
-#define AUDIT_FILE HOME_PARTITION "/audit/audit.jsonl"
+#define AUDIT_FILE "/audit/audit.jsonl"
 #define AUDIT_KEY  "audit-key.pem"
 #define LINE_CAP   65536
 
@@ -26,6 +27,29 @@ const struct cli_command cli_audit_commands[] = {
     {"audit verify", cmd_audit_verify, "check that no entry was removed, moved or edited"},
     {NULL, NULL, NULL},
 };
+
+/* Every partition has a log of its own. */
+#define PARTITION_ARG                                                                              \
+    {                                                                                              \
+        .name = "--partition", .kind = ARG_VALUE, .help = "of this one (default: the first one)"   \
+    }
+
+static bool take_partition(const struct cli *c, struct arg *args, unsigned *ret, int *ret_status)
+{
+    struct partition_config cfg;
+    char path[PATH_MAX], text[PATH_MAX + 200];
+    const char *value = args_value(args, "--partition");
+    long n = 0;
+    cli_path(c, HOME_CONFIG, path);
+    if (value == NULL && partition_config_load(path, &cfg, text, sizeof text) == HSM_OK)
+        n = cfg.partition[0].number;
+    if (value != NULL && !text_number(value, PARTITION_MAX, &n)) {
+        *ret_status = cli_fail(CLI_USAGE, "--partition: a number of `keyhold partition list`");
+        return false;
+    }
+    *ret = (unsigned)n;
+    return true;
+}
 
 /* ---- tail ---- */
 
@@ -77,15 +101,18 @@ static int cmd_audit_tail(struct cli *c)
          .kind = ARG_VALUE,
          .help = "how many old ones (default 10)"},
         {.name = "--follow", .alias = "-f", .kind = ARG_FLAG, .help = "wait for new ones"},
+        PARTITION_ARG,
         {.name = NULL},
     };
     static char line[LINE_CAP];
     char path[PATH_MAX];
+    unsigned partition;
     int ret;
-    if (!cli_args(c, args, "audit tail [-n N] [-f]", &ret))
+    if (!cli_args(c, args, "audit tail [-n N] [-f] [--partition N]", &ret) ||
+        !take_partition(c, args, &partition, &ret))
         return ret;
     const char *n = args_value(args, "--lines");
-    cli_path(c, AUDIT_FILE, path);
+    cli_partition_path(c, HOME_PARTITION, partition, AUDIT_FILE, path);
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return cli_fail(CLI_FAILED, "cannot read %s: %s; is there a pool (`keyhold up`)?", path,
@@ -157,10 +184,10 @@ static int check_end(const struct audit_verifier *v, uint64_t live_seq)
                     (unsigned long long)v->seq, (unsigned long long)live_seq);
 }
 
-static uint64_t live_position(const struct cli *c)
+static uint64_t live_position(const struct cli *c, unsigned partition)
 {
     static struct cli_status s;
-    if (cli_supervisor_pid(c) == 0 || !cli_gateway_status(c, &s))
+    if (cli_supervisor_pid(c) == 0 || !cli_partition_status(c, partition, &s))
         return 0;
     return (uint64_t)pool_int(&s.doc, 0, "auditSeq");
 }
@@ -192,17 +219,20 @@ static int cmd_audit_verify(struct cli *c)
         {.name = "--key",
          .kind = ARG_VALUE,
          .help = "audit key of the pool, PEM (default: of this home)"},
+        PARTITION_ARG,
         {.name = NULL},
     };
     char path[PATH_MAX], key_path[PATH_MAX];
+    unsigned partition;
     int ret;
-    if (!cli_args(c, args, "audit verify [--file F] [--key PEM]", &ret))
+    if (!cli_args(c, args, "audit verify [--file F] [--key PEM] [--partition N]", &ret) ||
+        !take_partition(c, args, &partition, &ret))
         return ret;
     const char *file = args_value(args, "--file"), *key_file = args_value(args, "--key");
-    cli_path(c, AUDIT_FILE, path);
+    cli_partition_path(c, HOME_PARTITION, partition, AUDIT_FILE, path);
     cli_path(c, AUDIT_KEY, key_path);
     /* Asked before reading: whatever it had written by then must be found. */
-    uint64_t live = file == NULL ? live_position(c) : 0;
+    uint64_t live = file == NULL ? live_position(c, partition) : 0;
     EVP_PKEY *key = load_key(key_file != NULL ? key_file : key_path);
     if (key == NULL && key_file != NULL)
         return cli_fail(CLI_FAILED, "%s holds no public key in PEM form", key_file);

@@ -32,9 +32,10 @@ struct cli_command {
     const char *help; /* one line */
 };
 /* Tables; each ends with words == NULL. */
-extern const struct cli_command cli_local_commands[]; /* up, down, status, env */
-extern const struct cli_command cli_pool_commands[];  /* activate, key, role, security-domain */
-extern const struct cli_command cli_audit_commands[]; /* audit tail, audit verify */
+extern const struct cli_command cli_local_commands[];     /* up, down, status, env */
+extern const struct cli_command cli_pool_commands[];      /* activate, key, role, security-domain */
+extern const struct cli_command cli_audit_commands[];     /* audit tail, audit verify */
+extern const struct cli_command cli_partition_commands[]; /* partition, pool */
 
 /* "keyhold: TEXT" to standard error; returns status, for return cli_fail(...). */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -44,19 +45,27 @@ bool cli_args(struct cli *c, struct arg *table, const char *usage, int *ret);
 /* ---- home.c ---- */
 /* HOME/NAME into dst. */
 void cli_path(const struct cli *c, const char *name, char dst[PATH_MAX]);
+/* HOME/ and the name of partition number in fmt, a HOME_ text with one %u. */
+void cli_partition_path(const struct cli *c, const char *fmt, unsigned number, const char *rest,
+                        char dst[PATH_MAX]);
 /* Configuration of an installation that was made by `up`; prints the error. */
 bool cli_config(const struct cli *c, struct partition_config *ret);
 bool cli_directory(const struct cli *c, struct directory *ret);
 /* Pid of the running supervisor, 0 when none runs. */
 long cli_supervisor_pid(const struct cli *c);
-/* The status line of the gateway's control socket, parsed; doc's views point into the struct. */
+/* The status line of a gateway's control socket, parsed; doc's views point into the struct. */
 struct cli_status {
-    char text[8192]; /* zero-terminated, with its line end */
-    struct json_tok toks[128];
+    char text[16384]; /* zero-terminated, with its line end */
+    struct json_tok toks[512];
     struct json_doc doc;
 };
-/* false: the gateway does not answer, or not with JSON. */
+/* false: the gateway of that partition does not answer, or not with JSON. */
+bool cli_partition_status(const struct cli *c, unsigned number, struct cli_status *ret);
+/* Of the first partition that answers. */
 bool cli_gateway_status(const struct cli *c, struct cli_status *ret);
+/* A line (NULL: none) to the socket at path, and the line that comes back into ret->text, parsed
+ * when it is JSON. false: nobody answers within that time. */
+bool cli_ask(const char *path, const char *line, unsigned timeout_s, struct cli_status *ret);
 /* Keep the running pool's audit key in HOME/audit-key.pem, once: verification must not depend on
  * what a later log says of itself. */
 void cli_pin_audit_key(const struct cli *c);

@@ -56,34 +56,72 @@ long cli_supervisor_pid(const struct cli *c)
     return strtol(buf, NULL, 10);
 }
 
-/* Bytes read into buf[cap]; 0: nobody answers. */
-static size_t read_control(const struct cli *c, char *buf, size_t cap)
+void cli_partition_path(const struct cli *c, const char *fmt, unsigned number, const char *rest,
+                        char dst[PATH_MAX])
+{
+    char name[PATH_MAX], full[PATH_MAX];
+    const char *at = strstr(fmt, "%u");
+    int n = at == NULL ? -1
+                       : snprintf(name, sizeof name, "%.*s%u%s%s", (int)(at - fmt), fmt, number,
+                                  at + 2, rest);
+    dst[0] = '\0';
+    if (n < 0 || (size_t)n >= sizeof name || path_join(full, sizeof full, c->home, name) != HSM_OK)
+        return;
+    memcpy(dst, full, strlen(full) + 1);
+}
+
+static int connect_to(const char *path, unsigned timeout_s)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char path[PATH_MAX];
-    cli_path(c, HOME_CONTROL, path);
     if (strlen(path) >= sizeof a.sun_path)
-        return 0;
+        return -1;
     memcpy(a.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return 0;
-    const struct timeval limit = {.tv_sec = 5};
+        return -1;
+    const struct timeval limit = {.tv_sec = timeout_s};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    size_t n = 0;
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+bool cli_ask(const char *path, const char *line, unsigned timeout_s, struct cli_status *ret)
+{
+    size_t n = 0, cap = sizeof ret->text - 1;
+    int fd = connect_to(path, timeout_s);
+    if (fd < 0)
+        return false;
+    if (line == NULL ||
+        (fd_write_all(fd, line, strlen(line)) == HSM_OK && fd_write_all(fd, "\n", 1) == HSM_OK)) {
         ssize_t m;
-        while (n < cap && (m = read(fd, buf + n, cap - n)) > 0)
+        while (n < cap && (m = read(fd, ret->text + n, cap - n)) > 0)
             n += (size_t)m;
     }
     (void)close(fd);
-    return n;
+    ret->text[n] = '\0';
+    ret->doc = (struct json_doc){0};
+    if (json_parse(bytes_of(ret->text, n), ret->toks, sizeof ret->toks / sizeof ret->toks[0],
+                   &ret->doc) != HSM_OK)
+        ret->doc.n = 0;
+    return n > 0;
+}
+
+bool cli_partition_status(const struct cli *c, unsigned number, struct cli_status *ret)
+{
+    char path[PATH_MAX];
+    cli_partition_path(c, HOME_CONTROL, number, "", path);
+    return cli_ask(path, NULL, 5, ret) && ret->doc.n > 0;
 }
 
 bool cli_gateway_status(const struct cli *c, struct cli_status *ret)
 {
-    size_t n = read_control(c, ret->text, sizeof ret->text - 1);
-    ret->text[n] = '\0';
-    return n > 0 && json_parse(bytes_of(ret->text, n), ret->toks,
-                               sizeof ret->toks / sizeof ret->toks[0], &ret->doc) == HSM_OK;
+    struct partition_config cfg;
+    if (!cli_config(c, &cfg))
+        return false;
+    for (unsigned i = 0; i < cfg.partition_n; i++)
+        if (cli_partition_status(c, cfg.partition[i].number, ret))
+            return true;
+    return false;
 }

@@ -34,9 +34,17 @@ static void print_administrators(const struct cli *c)
         (void)printf("%s%s\n", i == 0 ? "first admins  " : "              ", s.administrator[i]);
 }
 
+/* Which of them answered; its socket says no more than its raft id. */
+static unsigned number_of(const struct partition_config *cfg, const struct json_doc *s)
+{
+    int64_t id = pool_int(s, 0, "raft.id");
+    return id > 0 ? (unsigned)(id - 1) : cfg->partition[0].number;
+}
+
 static void print_table(const struct cli *c, const struct partition_config *cfg,
                         const struct json_doc *s)
 {
+    unsigned number = number_of(cfg, s);
     char state[64], protection[64], memory[64];
     (void)pool_text(s, 0, "state", state, sizeof state);
     (void)printf("pool          %s (%s)\n", cfg->name, state);
@@ -54,7 +62,9 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
     (void)printf("keys          %lld (%lld versions)\n", (long long)pool_int(s, 0, "keys"),
                  (long long)pool_int(s, 0, "versions"));
     (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",
-                 (long long)pool_int(s, 0, "auditSeq"), c->home);
+                 (long long)pool_int(s, 0, "auditSeq"), c->home, number);
+    if (cfg->partition_n > 1)
+        (void)printf("partitions    %u; see `keyhold pool status`\n", cfg->partition_n);
     int64_t metrics = pool_int(s, 0, "metricsPort");
     if (metrics > 0)
         (void)printf("monitoring    http://127.0.0.1:%lld/metrics, /healthz, /readyz\n",

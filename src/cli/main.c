@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 
 static const struct cli_command *const tables[] = {cli_local_commands, cli_pool_commands,
-                                                   cli_audit_commands};
+                                                   cli_audit_commands, cli_partition_commands};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 static void usage(const char *prefix)

@@ -15,19 +15,22 @@
 #include "base/text.h"
 #include "cli/creation.h"
 #include "cli/local.h"
+#include "cli/partition.h"
 #include "fabric/identity/pki.h"
 #include "partition/process.h"
 #include "partition/supervisor.h"
 
-#define PORT_DEFAULT    8443
-#define START_MS        60000
-#define SOCKET_NAME_MAX 80 /* "run/gateway-0.sock" and the like must fit sockaddr_un below HOME */
+#define PORT_DEFAULT 8443
+#define START_MS     60000
+/* Of a new pool. */
+#define PARTITIONS_DEFAULT 1
+#define SOCKET_NAME_MAX    80 /* "run/gateway-0.sock" and the like must fit sockaddr_un below HOME */
 
 /* ---- first-run files ---- */
 
 /* Settings of `up`; NULL: not given. */
 struct settings {
-    const char *name, *port, *cpus, *metrics;
+    const char *name, *port, *cpus, *metrics, *partitions;
 };
 
 static bool take_metrics(const char *text, int *ret)
@@ -63,6 +66,24 @@ static int take_settings(const struct settings *s, struct partition_config *cfg)
     return CLI_OK;
 }
 
+/* How many there are is decided on the first run; later it changes while the pool runs. */
+static int take_partitions(const struct settings *s, bool exists, struct partition_config *cfg)
+{
+    long n = PARTITIONS_DEFAULT;
+    unsigned number;
+    if (s->partitions != NULL && (!text_number(s->partitions, PARTITIONS_MAX, &n) || n == 0))
+        return cli_fail(CLI_USAGE, "--partitions: 1 to %d", PARTITIONS_MAX);
+    if (exists && s->partitions != NULL && (unsigned)n != cfg->partition_n)
+        return cli_fail(CLI_FAILED,
+                        "the pool has %u partitions; change that with `keyhold partition add` and "
+                        "`keyhold partition remove`",
+                        cfg->partition_n);
+    while (!exists && cfg->partition_n < (unsigned)n)
+        if (partition_config_add(cfg, &number) != HSM_OK)
+            return cli_fail(CLI_FAILED, "no port is free on 127.0.0.1 for the partitions");
+    return CLI_OK;
+}
+
 static int make_config(struct cli *c, const struct settings *s, struct partition_config *cfg,
                        const struct directory *d)
 {
@@ -87,6 +108,8 @@ static int make_config(struct cli *c, const struct settings *s, struct partition
                         "--home for another pool",
                         c->home, cfg->name);
     int status = take_settings(s, cfg);
+    if (status == CLI_OK)
+        status = take_partitions(s, exists, cfg);
     if (status != CLI_OK)
         return status;
     (void)snprintf(cfg->tenant, sizeof cfg->tenant, "%s", d->tenant);
@@ -115,6 +138,38 @@ static int lock_home(const struct cli *c)
     return CLI_OK;
 }
 
+/* What several partitions need to know each other. */
+static int prepare_partitions(struct cli *c, const struct partition_config *cfg)
+{
+    if (cfg->partition_n == 1)
+        return CLI_OK;
+    if (!admission_ensure(c))
+        return CLI_FAILED;
+    for (unsigned i = 0; i < cfg->partition_n; i++) {
+        const struct partition_entry *e = &cfg->partition[i];
+        char path[PATH_MAX];
+        cli_partition_path(c, HOME_PARTITION, e->number, "", path);
+        /* The supervisor replaces one whose directory was lost. */
+        if (e->remote || (e->joined && access(path, F_OK) != 0))
+            continue;
+        int status = partition_certificate(c, cfg, e->number);
+        if (status != CLI_OK)
+            return status;
+    }
+    return CLI_OK;
+}
+
+static bool pool_exists(const struct cli *c, const struct partition_config *cfg)
+{
+    char path[PATH_MAX];
+    for (unsigned i = 0; i < cfg->partition_n; i++) {
+        cli_partition_path(c, HOME_PARTITION, cfg->partition[i].number, "/seal", path);
+        if (cfg->partition[i].joined || access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int prepare(struct cli *c, const struct settings *s, const struct creation *creation)
 {
     char path[PATH_MAX], text[600] = "";
@@ -129,9 +184,9 @@ static int prepare(struct cli *c, const struct settings *s, const struct creatio
     if (status == CLI_OK && pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(),
                                        NULL, text, sizeof text) != HSM_OK)
         status = cli_fail(CLI_FAILED, "certificates: %s", text);
-    cli_path(c, HOME_PARTITION "/seal", path);
-    bool exists = access(path, F_OK) == 0;
-    if (status == CLI_OK && exists)
+    if (status == CLI_OK)
+        status = prepare_partitions(c, &cfg);
+    if (status == CLI_OK && pool_exists(c, &cfg))
         status = creation_check(c, creation);
     else if (status == CLI_OK && !creation_store(c, &cfg, &d, creation))
         status = cli_fail(CLI_FAILED, "cannot write %s/" HOME_POOL_INIT ": %s", c->home,
@@ -226,6 +281,8 @@ static int check_running(const struct cli *c, const struct settings *s,
         return CLI_FAILED;
     want = is;
     int status = take_settings(s, &want);
+    if (status == CLI_OK)
+        status = take_partitions(s, true, &want);
     if (status != CLI_OK)
         return status;
     if (!same_config(&is, &want))
@@ -249,6 +306,9 @@ int local_up(struct cli *c)
         {.name = "--metrics-port",
          .kind = ARG_VALUE,
          .help = "serve /metrics, /healthz, /readyz on 127.0.0.1; 0: any port, or off (default)"},
+        {.name = "--partitions",
+         .kind = ARG_VALUE,
+         .help = "first run: processes that hold the pool together, 1 to 9 (default 1)"},
         CREATION_ARGS,
         {.name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error"},
         {.name = NULL},
@@ -261,7 +321,8 @@ int local_up(struct cli *c)
     const struct settings s = {.name = args_value(args, "--name"),
                                .port = args_value(args, "--port"),
                                .cpus = args_value(args, "--cpus"),
-                               .metrics = args_value(args, "--metrics-port")};
+                               .metrics = args_value(args, "--metrics-port"),
+                               .partitions = args_value(args, "--partitions")};
     ret = lock_home(c);
     if (ret != CLI_OK)
         return ret;

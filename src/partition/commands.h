@@ -2,35 +2,29 @@
 #ifndef PARTITION_COMMANDS_H
 #define PARTITION_COMMANDS_H
 
-#include <limits.h>
-#include "partition/config.h"
+#include "partition/installation.h"
 #include "partition/process.h"
 
-enum unit_id {
-    UNIT_DOOR,
-    UNIT_FABRIC,
-    UNIT_BOUNDARY,
-    UNIT_GATEWAY,
-    UNIT__COUNT
+enum program {
+    PROGRAM_DOOR,
+    PROGRAM_FABRIC,
+    PROGRAM_BOUNDARY,
+    PROGRAM_GATEWAY,
+    PROGRAM__COUNT
 };
 
-struct installation {
-    char home[PATH_MAX];
-    char bindir[PATH_MAX];
-    struct partition_config config;
-    int lock_fd;
-    int listen_fd[2]; /* 127.0.0.1 and ::1 (-1 when the host has no IPv6) */
-    int metrics_fd;   /* -1: none */
-};
-
-/* Read the configuration, take the lock, bind the public port (it survives a crash of the door)
- * and that of monitoring (it survives a crash of the gateway).
- * text[cap]: what failed and what to do. */
-HSM_MUST_USE hsm_err installation_open(struct installation *in, const char *home,
-                                       const char *bindir, char *text, size_t cap);
-void installation_close(struct installation *in);
+/* Name of its log: "door", "boundary", "boundary-1", ... */
+void program_log_name(enum program program, unsigned partition, char *dst, size_t cap);
+/* Lanes of a partition: its share of the CPUs. */
 unsigned installation_loops(const struct installation *in);
-HSM_MUST_USE hsm_err installation_start(const struct installation *in, enum unit_id id,
-                                        int ready_fd, const struct ring_fds *rings, pid_t *ret);
+/* "0,2": the CPUs of the index-th partition here; "" when none are known. */
+void installation_cpus(const struct installation *in, unsigned index, char *dst, size_t cap);
+/* partition and rings: of a boundary or gateway; NULL for the others. */
+HSM_MUST_USE hsm_err installation_start(const struct installation *in, enum program program,
+                                        const struct partition_entry *partition, int ready_fd,
+                                        const struct ring_fds *rings, pid_t *ret);
+/* `keyhold partition certificate N`, which has the CA's key while it runs. */
+HSM_MUST_USE hsm_err installation_start_certificate(const struct installation *in, unsigned number,
+                                                    pid_t *ret);
 
 #endif

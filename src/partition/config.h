@@ -9,6 +9,7 @@
  * monitoring. seal: what the boundaries are told of their seal provider; absent: a file.
  * partitions absent: one, number 0, without a link to peers. With more than one each has its
  * address for the others. joined: it was ready once, so that an empty directory of it is a loss.
+ * replaces: a number that is still there but has to go.
  * nextPartition: numbers are never used again.
  * Of a pool on several hosts: local are those that run here (absent: all); listen is an address for
  * clients besides loopback; without a fabric there is no door either, the one partition here
@@ -28,7 +29,8 @@ struct partition_entry {
     char peer[72]; /* HOST:PORT for the other partitions; "": none */
     char rack[33]; /* "": not said */
     bool joined;
-    bool remote; /* runs on another host */
+    bool remote;          /* runs on another host */
+    unsigned replaces_id; /* number + 1 of the partition whose place it takes; 0: of none */
 };
 
 struct partition_config {

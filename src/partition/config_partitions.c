@@ -25,9 +25,9 @@ static bool rack_valid(const char *s)
 static hsm_err entry_parse(const struct json_doc *d, uint32_t v, struct partition_entry *ret)
 {
     struct partition_entry e = {0};
-    int64_t number;
+    int64_t number, replaces = -1;
     uint32_t known = 0;
-    static const char *const names[] = {"number", "peer", "rack", "joined"};
+    static const char *const names[] = {"number", "peer", "rack", "joined", "replaces"};
     if (json_type_of(d, v) != JSON_OBJECT || json_get_nn(d, v, "number") == JSON_NONE)
         return HSM_E_MALFORMED;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -38,9 +38,12 @@ static hsm_err entry_parse(const struct json_doc *d, uint32_t v, struct partitio
     TRY(config_text(d, v, "peer", e.peer, sizeof e.peer, false));
     TRY(config_text(d, v, "rack", e.rack, sizeof e.rack, false));
     TRY(config_bool(d, v, "joined", false, &e.joined));
+    if (json_get_nn(d, v, "replaces") != JSON_NONE)
+        TRY(config_int(d, v, "replaces", PARTITION_MAX, &replaces));
     if ((e.peer[0] != '\0' && !config_address_valid(e.peer)) || !rack_valid(e.rack))
         return HSM_E_MALFORMED;
     e.number = (unsigned)number;
+    e.replaces_id = (unsigned)(replaces + 1);
     *ret = e;
     return HSM_OK;
 }
@@ -121,6 +124,10 @@ static void entry_write(struct json_wr *j, const struct partition_entry *e)
     if (e->joined) {
         json_name(j, "joined");
         json_put_bool(j, true);
+    }
+    if (e->replaces_id > 0) {
+        json_name(j, "replaces");
+        json_put_int(j, (int64_t)e->replaces_id - 1);
     }
     json_obj_close(j);
 }

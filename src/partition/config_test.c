@@ -145,6 +145,7 @@ static void refuses_partitions(void **state)
         HEAD ",\"partitions\":[{\"number\":100000}]}",
         HEAD ",\"partitions\":[{\"number\":0,\"port\":1}]}",
         HEAD ",\"partitions\":[{\"number\":0,\"joined\":1}]}",
+        HEAD ",\"partitions\":[{\"number\":0,\"replaces\":-1}]}",
         HEAD ",\"partitions\":[{\"number\":0,\"rack\":\"a b\"}]}",
         HEAD ",\"partitions\":[{\"number\":0,\"rack\":\"a-label-of-a-rack-with-33-characters\"}]}",
         HEAD ",\"partitions\":[{\"number\":0,\"peer\":\"127.0.0.1\"}]}",
@@ -197,6 +198,8 @@ static void changes_partitions(void **state)
     partition_config_remove(&c, 77);
     assert_int_equal(c.partition_n, 7);
     c.partition[1].joined = true;
+    c.partition[1].replaces_id = 1;
+    c.partition[4].replaces_id = 77;
     c.partition[2].remote = true;
     snprintf(c.partition[3].rack, sizeof c.partition[3].rack, "left");
     snprintf(c.seal, sizeof c.seal, "pkcs11");

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "wire/ring.h"
 
-#define PROCESS_ARGS_MAX 48
+#define PROCESS_ARGS_MAX 72
 
 /* Arguments under construction; texts live in buf. */
 struct process_args {

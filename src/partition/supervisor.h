@@ -1,11 +1,14 @@
-/* Keeps one installation running: front door, fabric, and the partition (boundary and gateway,
- * which live and die together because they share fresh rings). A process that ends is started again
- * with a growing pause; orderly stop on SIGTERM, SIGINT (Ctrl-C of `keyhold up --foreground`) or
- * SIGHUP (its terminal is gone). Single-threaded, holds no secret. */
+/* Keeps one installation running: front door, fabric, and for each partition here its boundary and
+ * gateway, which live and die together because they share fresh rings. A process that ends is
+ * started again with a growing pause; a partition that cannot serve any more is replaced by a new
+ * one while most of the others serve. Orderly stop on SIGTERM, SIGINT (Ctrl-C of
+ * `keyhold up --foreground`) or SIGHUP (its terminal is gone). Single-threaded, holds no secret. */
 #ifndef PARTITION_SUPERVISOR_H
 #define PARTITION_SUPERVISOR_H
 
 #include "base/err.h"
+
+#define SUPERVISOR_TRIES_MAX 6u /* failures before the first readiness that end the start */
 
 struct supervisor_options {
     const char *home;
@@ -15,18 +18,21 @@ struct supervisor_options {
 /* Runs until it is stopped; the exit status of the program. */
 int supervisor_run(const struct supervisor_options *o);
 
-/* Paths below HOME, shared with the CLI. */
+/* Paths below HOME, shared with the CLI. %u: number of a partition. */
 #define HOME_CONFIG     "config.json"
 #define HOME_POOL_INIT  "pool.json"
+#define HOME_ADMISSION  "admission.key" /* the boundaries of the pool know each other by it */
 #define HOME_PKI        "pki"
 #define HOME_FABRIC     "fabric"
-#define HOME_PARTITION  "partition-0"
+#define HOME_PARTITION  "partition-%u"
+#define HOME_REMOVED    "removed" /* directories of partitions that are no more */
 #define HOME_RUN        "run"
 #define HOME_LOG        "log"
 #define HOME_LOCK       "run/supervisor.lock" /* flock held while it runs; contains the pid */
+#define HOME_SUPERVISOR "run/supervisor.sock" /* commands for it: commandd.c */
 #define HOME_DOOR       "run/door.%s.sock"    /* fabric, pool */
-#define HOME_CONTROL    "run/gateway-0.sock"  /* status line of the gateway */
-#define HOME_POOL_STATE "run/pool-state"      /* one word by the gateway, read by the fabric */
+#define HOME_CONTROL    "run/gateway-%u.sock" /* status line of a gateway; + ".cmd": commands */
+#define HOME_POOL_STATE "run/pool-state"      /* one word by gateway 0; + "-%u": by the others */
 #define HOME_METRICS    "run/metrics-port" /* number of the port of monitoring, when there is one */
 
 #endif

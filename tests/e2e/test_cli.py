@@ -25,7 +25,9 @@ COMMANDS = ["up", "down", "status", "env", "activate", "security-domain download
             "key list-versions", "key set-attributes", "key delete", "key list-deleted", "key show-deleted",
             "key recover", "key purge", "key encrypt", "key decrypt", "key wrap", "key unwrap", "key sign", "key verify",
             "role definition list", "role definition create", "role definition delete", "role assignment list",
-            "role assignment create", "role assignment delete", "audit tail", "audit verify"]
+            "role assignment create", "role assignment delete", "audit tail", "audit verify",
+            "pool status", "pool roll", "partition list", "partition add", "partition remove", "partition transfer",
+            "partition certificate"]
 NEEDS = {"security-domain download": "--sd-wrapping-keys", "role definition create": "--role-definition",
          "role definition delete": "--name", "role assignment create": "--role", "role assignment delete": "--name",
          **{c: "--name" for c in COMMANDS if c.startswith("key ") and c not in ("key list", "key list-deleted")}}

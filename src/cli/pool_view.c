@@ -1,0 +1,144 @@
+/* What supervisor and partitions say of the pool, put together. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/partition.h"
+#include "cli/pool.h"
+#include "partition/supervisor.h"
+
+#define ASK_S       10
+#define SUPERVISE_S 300
+
+struct partition_view *pool_view_find(struct pool_view *v, unsigned number)
+{
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->partition[i].entry.number == number)
+            return &v->partition[i];
+    return NULL;
+}
+
+/* ---- questions ---- */
+
+/* true: the line is "ok", or JSON; what follows "ok " moves to its beginning. */
+static bool take_answer(struct cli_status *s)
+{
+    if (s->doc.n > 0)
+        return true;
+    s->text[strcspn(s->text, "\n")] = '\0';
+    size_t n = strncmp(s->text, "ok", 2) == 0 ? 2 : 0;
+    if (n == 0)
+        return false;
+    n += s->text[n] == ' ';
+    memmove(s->text, s->text + n, strlen(s->text + n) + 1);
+    return true;
+}
+
+static bool print_error(const struct cli_status *s)
+{
+    const char *text = s->text;
+    if (strncmp(text, "error: ", 7) == 0)
+        text += 7;
+    (void)cli_fail(CLI_FAILED, "%s", text[0] != '\0' ? text : "no answer");
+    return false;
+}
+
+bool supervisor_ask(const struct cli *c, const char *line, struct cli_status *ret)
+{
+    char path[PATH_MAX];
+    cli_path(c, HOME_SUPERVISOR, path);
+    if (!cli_ask(path, line, SUPERVISE_S, ret)) {
+        (void)cli_fail(CLI_FAILED, "the pool in %s does not run; start it with `keyhold up`",
+                       c->home);
+        return false;
+    }
+    return take_answer(ret) || print_error(ret);
+}
+
+bool leader_ask(const struct cli *c, const struct pool_view *v, const char *line,
+                struct cli_status *ret)
+{
+    char path[PATH_MAX];
+    if (v->leader < 0) {
+        (void)cli_fail(CLI_FAILED, "no partition leads the pool; see `keyhold pool status`");
+        return false;
+    }
+    cli_partition_path(c, HOME_CONTROL, (unsigned)v->leader, ".cmd", path);
+    if (!cli_ask(path, line, ASK_S, ret)) {
+        (void)cli_fail(CLI_FAILED, "partition %lld, which leads, does not answer here",
+                       (long long)v->leader);
+        return false;
+    }
+    return take_answer(ret) || print_error(ret);
+}
+
+/* ---- reading ---- */
+
+static void take_supervisor(struct pool_view *v, const struct cli_status *s)
+{
+    const struct json_doc *d = &s->doc;
+    uint32_t list = json_get_nn(d, 0, "partitions");
+    (void)pool_text(d, 0, "operation", v->operation, sizeof v->operation);
+    for (uint32_t at = json_first(d, list); list != JSON_NONE && at != JSON_NONE;
+         at = json_next(d, list, at)) {
+        struct partition_view *p = pool_view_find(v, (unsigned)pool_int(d, at, "number"));
+        if (p == NULL)
+            continue;
+        (void)pool_text(d, at, "state", p->state, sizeof p->state);
+        (void)pool_text(d, at, "reason", p->reason, sizeof p->reason);
+    }
+}
+
+static void take_gateway(struct partition_view *p, const struct cli_status *s)
+{
+    const struct json_doc *d = &s->doc;
+    p->answers = true;
+    (void)pool_text(d, 0, "state", p->pool_state, sizeof p->pool_state);
+    (void)pool_text(d, 0, "protection", p->protection, sizeof p->protection);
+    (void)pool_text(d, 0, "sealProvider", p->seal, sizeof p->seal);
+    (void)pool_text(d, 0, "raft.role", p->role, sizeof p->role);
+    p->leader = pool_int(d, 0, "raft.leader") - 1;
+    p->term = pool_int(d, 0, "raft.term");
+    p->applied = pool_int(d, 0, "raft.applied");
+    p->released = pool_int(d, 0, "raft.released");
+    p->lease_ms = pool_int(d, 0, "leaseMs");
+}
+
+/* The one that most of them, or the newest term, call their leader. */
+static void find_leader(struct pool_view *v)
+{
+    int64_t term = -1;
+    v->leader = -1;
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct partition_view *p = &v->partition[i];
+        if (!p->answers)
+            continue;
+        if (p->applied > v->applied)
+            v->applied = p->applied;
+        if (p->leader < 0 || p->term <= term)
+            continue;
+        term = p->term;
+        v->leader = p->leader;
+    }
+}
+
+bool pool_view_read(const struct cli *c, struct pool_view *ret)
+{
+    static struct cli_status s;
+    struct partition_config cfg;
+    struct pool_view v = {.leader = -1};
+    if (!cli_config(c, &cfg))
+        return false;
+    for (unsigned i = 0; i < cfg.partition_n; i++)
+        v.partition[v.n++] = (struct partition_view){.entry = cfg.partition[i], .leader = -1};
+    if (!supervisor_ask(c, "status", &s))
+        return false;
+    take_supervisor(&v, &s);
+    for (unsigned i = 0; i < v.n; i++)
+        if (strcmp(v.partition[i].state, "elsewhere") != 0 &&
+            cli_partition_status(c, v.partition[i].entry.number, &s))
+            take_gateway(&v.partition[i], &s);
+    find_leader(&v);
+    *ret = v;
+    return true;
+}
