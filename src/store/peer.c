@@ -312,7 +312,7 @@ static uint16_t port_of(int fd)
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } a;
+    } a = {0};
     socklen_t n = sizeof a;
     if (getsockname(fd, &a.any, &n) != 0)
         return 0;

@@ -78,7 +78,8 @@ HSM_MUST_USE hsm_err peer_send(struct peer_net *net, uint64_t id, uint16_t type,
                                struct bytes payload);
 
 /* Close everything; no handler is called any more. The raft transport must have been closed before
- * (its close callback was called). net is freed before done is called. */
+ * (its close callback was called). net is freed before done is called; that can take as long as the
+ * look-up of a host name that is under way. */
 void peer_net_close(struct peer_net *net, void (*done)(void *ctx), void *ctx);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <raft.h>
 #include <raft/uv.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include "store/peer_internal.h"
 #include "store/transport.h"
 
@@ -415,6 +417,68 @@ static void close_during_everything(void **state)
     }
 }
 
+/* b in a process of its own, which is stopped and goes on: its kernel still answers meanwhile. */
+static pid_t fork_b(uint16_t *ret_port)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        uv_loop_t own;
+        struct node n;
+        char address[32];
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (uv_loop_init(&own) != 0)
+            _exit(1);
+        node_open(&n, &own, &pki, 2);
+        (void)snprintf(address, sizeof address, "%s", node_address(&n));
+        transport_peer_init(&b.t, n.net);
+        uint16_t port = peer_net_port(n.net);
+        if (b.t.init(&b.t, 2, address) != 0 || b.t.listen(&b.t, on_accept) != 0 ||
+            write(fds[1], &port, sizeof port) != sizeof port)
+            _exit(1);
+        uv_run(&own, UV_RUN_DEFAULT);
+        _exit(0);
+    }
+    assert_int_equal(read(fds[0], ret_port, sizeof *ret_port), sizeof *ret_port);
+    close(fds[0]);
+    close(fds[1]);
+    return pid;
+}
+
+static void stopped_member_is_noticed(void **state)
+{
+    (void)state;
+    char address[32];
+    uint16_t port = 0;
+    memset(&b, 0, sizeof b);
+    pid_t pid = fork_b(&port);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    side_open(&a, 1, true);
+    assert_int_equal(peer_net_set_address(a.node.net, 2, address), HSM_OK);
+    assert_int_equal(side_connect(&a, 2, address), 0);
+    RUN_UNTIL(&loop, peer_net_up(a.node.net, 2) && a.answered);
+    assert_int_equal(a.status, 0);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    RUN_UNTIL(&loop, a.node.downs[2] == 1 && a.out.eof);
+    assert_non_null(strstr(peer_net_reason(a.node.net, 2), "nothing was heard"));
+    end_close(&a.out);
+    assert_int_equal(side_connect(&a, 2, address), 0); /* connects, but no word of TLS */
+    RUN_UNTIL(&loop, a.answered);
+    assert_int_equal(a.status, RAFT_NOCONNECTION);
+    assert_int_equal(a.node.ups[2], 1);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    RUN_UNTIL(&loop, peer_net_up(a.node.net, 2));
+    assert_int_equal(side_connect(&a, 2, address), 0);
+    RUN_UNTIL(&loop, a.answered);
+    assert_int_equal(a.status, 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    RUN_UNTIL(&loop, a.node.downs[2] == 2 && a.out.eof);
+    side_close(&a);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -448,6 +512,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        T(stopped_member_is_noticed), /* first: there are no threads yet */
         T(carries_ten_megabytes_each_way),
         T(keys_are_renewed),
         T(names_are_resolved),
