@@ -1,50 +1,14 @@
-#include "gateway/control.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/control_internal.h"
+#include "gateway/joining.h"
+#include "gateway/peers.h"
+#include "gateway/peers_join.h"
 #include "gateway/relay.h"
 
-#define START_TIMEOUT_MS 30000
-#define RETRY_MS         1
-#define STATUS_MAX       16
-#define STATUS_MS        2000
-#define LOAD_BYTES       600000u /* of records in one message, before the last one */
-
-/* A message that found no room on the lane. */
-struct queued {
-    struct queued *next;
-    uint16_t type;
-    uint64_t id;
-    size_t n;
-    uint8_t payload[];
-};
-
-struct status_wait {
-    uint64_t id; /* 0: free */
-    control_status_fn fn;
-    void *ctx;
-    uint64_t until_ms;
-};
-
-struct control {
-    uv_loop_t *loop;
-    struct ring *in, *out;
-    unsigned lanes;
-    struct control_handlers h;
-    struct store *store;
-    struct relay *relay;
-    uv_poll_t poll;
-    uv_timer_t retry, tick;
-    struct queued *first, *last;
-    size_t queued_n;
-    struct status_wait wait[STATUS_MAX];
-    uint64_t next_id;
-    bool is_running, is_stopping;
-    uint8_t *buf;     /* message being made */
-    uint8_t *message; /* message being read */
-};
+#define RETRY_MS  1
+#define STATUS_MS 2000
 
 static void fatal(struct control *c, const char *text)
 {
@@ -154,7 +118,21 @@ static void on_store_fatal(void *ctx, hsm_err err, const char *text)
 {
     struct control *c = ctx;
     log_error("store: %s: %s", hsm_err_name(err), text);
-    fatal(c, "the store cannot go on");
+    c->h.store_failed(c->h.ctx, err);
+}
+
+static void on_message(void *ctx, uint64_t from, uint16_t type, struct bytes payload)
+{
+    struct control *c = ctx;
+    if (c->peers != NULL)
+        peers_message(c->peers, from, type, payload);
+}
+
+static void on_link(void *ctx, uint64_t id, bool up)
+{
+    struct control *c = ctx;
+    if (c->peers != NULL)
+        peers_link(c->peers, id, up);
 }
 
 struct store_callbacks control_store_callbacks(struct control *c)
@@ -164,6 +142,8 @@ struct store_callbacks control_store_callbacks(struct control *c)
         .committed = on_committed,
         .leader = on_leader,
         .fatal = on_store_fatal,
+        .message = on_message,
+        .link = on_link,
     };
 }
 
@@ -261,13 +241,59 @@ static void on_tick(uv_timer_t *t)
 
 /* ---- from the boundary ---- */
 
+/* Whose connection: that of a joining boundary, to a member; that of another one, which joins; or
+ * one to the issuer of tokens. */
+static hsm_err dispatch_net(struct control *c, const struct ring_frame *f)
+{
+    struct wire_net_open open;
+    struct wire_net_data data;
+    struct wire_net_close gone;
+    if (f->type == CTL_NET_OPEN) {
+        TRY(wire_net_open_decode(f->payload, &open));
+        if (c->joining != NULL)
+            joining_open(c->joining, &open);
+        else
+            relay_open(c->relay, &open);
+    } else if (f->type == CTL_NET_DATA) {
+        TRY(wire_net_data_decode(f->payload, &data));
+        if (c->joining != NULL)
+            joining_data(c->joining, &data);
+        else if ((data.conn & PEERS_JOIN_INBOUND) == 0)
+            relay_data(c->relay, &data);
+        else if (c->peers != NULL)
+            peers_net_data(c->peers, &data);
+    } else {
+        TRY(wire_net_close_decode(f->payload, &gone));
+        if (c->joining != NULL)
+            joining_close(c->joining, &gone);
+        else if ((gone.conn & PEERS_JOIN_INBOUND) == 0)
+            relay_close(c->relay, &gone);
+        else if (c->peers != NULL)
+            peers_net_close(c->peers, &gone);
+    }
+    return HSM_OK;
+}
+
+static hsm_err dispatch_lease(struct control *c, const struct ring_frame *f)
+{
+    struct wire_lease_want want;
+    struct wire_lease_proof proof;
+    if (f->type == CTL_LEASE_WANT) {
+        TRY(wire_lease_want_decode(f->payload, &want));
+        if (c->peers != NULL)
+            peers_lease_want(c->peers, &want.nonce);
+    } else {
+        TRY(wire_lease_proof_decode(f->payload, &proof));
+        if (c->peers != NULL)
+            peers_lease_proof(c->peers, &proof);
+    }
+    return HSM_OK;
+}
+
 static hsm_err dispatch(struct control *c, const struct ring_frame *f)
 {
     struct wire_propose propose;
     struct wire_applied applied;
-    struct wire_net_open net_open;
-    struct wire_net_data net_data;
-    struct wire_net_close net_close;
     struct wire_status status;
     switch (f->type) {
     case CTL_PROPOSE:
@@ -277,18 +303,18 @@ static hsm_err dispatch(struct control *c, const struct ring_frame *f)
     case CTL_APPLIED:
         TRY(wire_applied_decode(f->payload, &applied));
         store_applied(c->store, applied.index, applied.digest);
+        if (c->peers != NULL)
+            peers_applied(c->peers, applied.index);
         return HSM_OK;
     case CTL_NET_OPEN:
-        TRY(wire_net_open_decode(f->payload, &net_open));
-        relay_open(c->relay, &net_open);
-        return HSM_OK;
     case CTL_NET_DATA:
-        TRY(wire_net_data_decode(f->payload, &net_data));
-        relay_data(c->relay, &net_data);
-        return HSM_OK;
     case CTL_NET_CLOSE:
-        TRY(wire_net_close_decode(f->payload, &net_close));
-        relay_close(c->relay, &net_close);
+        return dispatch_net(c, f);
+    case CTL_LEASE_WANT:
+    case CTL_LEASE_PROOF:
+        return dispatch_lease(c, f);
+    case CTL_JOINED:
+        c->h.joined(c->h.ctx);
         return HSM_OK;
     case CTL_STATUS_RESULT:
         TRY(wire_status_decode(f->payload, &status));
@@ -326,156 +352,6 @@ static void on_lane(uv_poll_t *h, int status, int events)
         fatal(c, "the boundary's control messages are damaged");
 }
 
-/* ---- start ---- */
-
-static hsm_err expect(struct control *c, unsigned type, struct ring_frame *ret)
-{
-    uint64_t until = clock_mono_us() / 1000 + START_TIMEOUT_MS;
-    for (;;) {
-        hsm_err err = ring_read(c->in, c->message, RING_FRAME_MAX, ret);
-        if (err == HSM_OK)
-            return ret->type == type ? HSM_OK : HSM_E_CORRUPT;
-        if (err != HSM_E_AGAIN)
-            return err;
-        uint64_t now = clock_mono_us() / 1000;
-        if (now >= until || !ring_wait(c->in, (int)(until - now)))
-            return HSM_E_UNAVAILABLE;
-    }
-}
-
-static hsm_err send_now(struct control *c, unsigned type, const struct wr *w)
-{
-    TRY(wr_ok(w));
-    struct ring_frame f = {.type = (uint16_t)type, .payload = wr_view(w)};
-    return ring_write(c->out, &f, START_TIMEOUT_MS);
-}
-
-static void copy_text(char *dst, size_t cap, struct bytes b)
-{
-    (void)snprintf(dst, cap, "%.*s", (int)b.n, (const char *)b.p);
-}
-
-static hsm_err greet(struct control *c, struct control_pool *ret)
-{
-    struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-    struct wire_hello hello = {.version = WIRE_VERSION, .lanes = (uint16_t)c->lanes};
-    struct wire_welcome m;
-    struct ring_frame f;
-    wire_hello_put(&w, &hello);
-    TRY(send_now(c, CTL_HELLO, &w));
-    TRY(expect(c, CTL_WELCOME, &f));
-    TRY(wire_welcome_decode(f.payload, &m));
-    if (m.version != WIRE_VERSION)
-        return HSM_E_BAD_PARAMETER;
-    struct control_pool p = {.id = m.pool, .is_fresh = m.fresh != 0};
-    copy_text(p.name, sizeof p.name, m.pool_name);
-    copy_text(p.tenant, sizeof p.tenant, m.tenant);
-    copy_text(p.protection, sizeof p.protection, m.protection);
-    copy_text(p.secret_memory, sizeof p.secret_memory, m.secret_memory);
-    *ret = p;
-    return HSM_OK;
-}
-
-hsm_err control_greet(struct control *c, struct control_pool *ret, char *text, size_t cap)
-{
-    hsm_err err = greet(c, ret);
-    if (err == HSM_E_BAD_PARAMETER)
-        (void)snprintf(text, cap, "the boundary is of another version");
-    else if (err != HSM_OK)
-        (void)snprintf(text, cap, "the boundary did not greet: %s", hsm_err_name(err));
-    return err;
-}
-
-struct loader {
-    struct control *c;
-    struct wr w; /* CTL_LOAD_RECORDS: a list inside one length */
-    size_t list_at;
-    unsigned n;
-};
-
-static void loader_reset(struct loader *l)
-{
-    l->w = wr_of(l->c->buf, RING_FRAME_MAX);
-    l->list_at = wr_lv_open(&l->w);
-    l->n = 0;
-}
-
-static hsm_err loader_send(struct loader *l)
-{
-    if (l->n == 0)
-        return HSM_OK;
-    wr_lv_close(&l->w, l->list_at);
-    TRY(send_now(l->c, CTL_LOAD_RECORDS, &l->w));
-    loader_reset(l);
-    return HSM_OK;
-}
-
-static hsm_err load_one(void *ctx, const uint8_t rid[STORE_RID_LEN], uint64_t revision,
-                        struct bytes sealed)
-{
-    struct loader *l = ctx;
-    struct wire_record r = {
-        .rid = bytes_of(rid, STORE_RID_LEN),
-        .revision = revision,
-        .sealed = sealed,
-    };
-    /* The list holds 700,000 bytes and one record alone may have 600,000. */
-    if (l->w.n + sealed.n > LOAD_BYTES)
-        TRY(loader_send(l));
-    size_t at = wr_lv_open(&l->w);
-    wire_record_put(&l->w, &r);
-    wr_lv_close(&l->w, at);
-    l->n++;
-    return wr_ok(&l->w);
-}
-
-static hsm_err load(struct control *c, char *text, size_t cap)
-{
-    struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-    struct wire_load_begin begin = {
-        .index = store_loaded_index(c->store),
-        .digest = store_loaded_digest(c->store),
-    };
-    struct wire_loaded m;
-    struct ring_frame f;
-    wire_load_begin_put(&w, &begin);
-    TRY(send_now(c, CTL_LOAD_BEGIN, &w));
-    struct loader l = {.c = c};
-    loader_reset(&l);
-    TRY(store_each(c->store, load_one, &l));
-    TRY(loader_send(&l));
-    w = wr_of(c->buf, RING_FRAME_MAX);
-    TRY(send_now(c, CTL_LOAD_END, &w));
-    TRY(expect(c, CTL_LOADED, &f));
-    TRY(wire_loaded_decode(f.payload, &m));
-    if (m.err == HSM_OK)
-        return HSM_OK;
-    (void)snprintf(text, cap, "the boundary refuses the stored state: %s: %.*s",
-                   hsm_err_name(m.err), (int)m.detail.n, (const char *)m.detail.p);
-    return HSM_E_CORRUPT;
-}
-
-hsm_err control_load(struct control *c, struct store *store, uint64_t audit_seq,
-                     const uint8_t audit_hash[32], char *text, size_t cap)
-{
-    text[0] = '\0';
-    c->store = store;
-    hsm_err err = load(c, text, cap);
-    if (err == HSM_OK) {
-        struct wr w = wr_of(c->buf, RING_FRAME_MAX);
-        struct wire_audit_resume m = {
-            .seq = audit_seq,
-            .hash = bytes_of(audit_hash, audit_seq == 0 ? 0 : 32),
-        };
-        wire_audit_resume_put(&w, &m);
-        err = send_now(c, CTL_AUDIT_RESUME, &w);
-    }
-    if (err != HSM_OK && text[0] == '\0')
-        (void)snprintf(text, cap, "the stored state could not be handed over: %s",
-                       hsm_err_name(err));
-    return err;
-}
-
 hsm_err control_run(struct control *c)
 {
     if (uv_poll_start(&c->poll, UV_READABLE, on_lane) != 0 ||
@@ -488,6 +364,16 @@ hsm_err control_run(struct control *c)
 void control_set_relay(struct control *c, struct relay *r)
 {
     c->relay = r;
+}
+
+void control_set_peers(struct control *c, struct peers *p)
+{
+    c->peers = p;
+}
+
+void control_set_joining(struct control *c, struct joining *j)
+{
+    c->joining = j;
 }
 
 void control_quiesce(struct control *c)

@@ -10,6 +10,8 @@
 
 struct control;
 struct relay;
+struct peers;
+struct joining;
 
 /* What the boundary said of itself. */
 struct control_pool {
@@ -19,12 +21,17 @@ struct control_pool {
     char protection[33];
     char secret_memory[33];
     bool is_fresh;
+    bool is_joining; /* it has no root secrets yet */
 };
 
 struct control_handlers {
     void *ctx;
     /* The boundary cannot be trusted or the store cannot go on: end the process. */
     void (*fatal)(void *ctx, const char *text);
+    /* The store cannot go on. */
+    void (*store_failed)(void *ctx, hsm_err err);
+    /* CTL_JOINED: the root secrets are here, the partition starts again with them. */
+    void (*joined)(void *ctx);
     /* CTL_QUIESCED: nothing more comes. */
     void (*quiesced)(void *ctx);
 };
@@ -46,6 +53,9 @@ HSM_MUST_USE hsm_err control_load(struct control *c, struct store *store, uint64
                                   const uint8_t audit_hash[32], char *text, size_t cap);
 HSM_MUST_USE hsm_err control_run(struct control *c);
 void control_set_relay(struct control *c, struct relay *r);
+/* NULL: one partition. */
+void control_set_peers(struct control *c, struct peers *p);
+void control_set_joining(struct control *c, struct joining *j);
 
 /* Queue a message to the boundary; never blocks, order is kept. */
 void control_send(struct control *c, unsigned type, uint64_t id, struct bytes payload);

@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "gateway/audit_sink.h"
+#include "gateway/commandd.h"
 #include "gateway/control.h"
 #include "gateway/http_loop.h"
+#include "gateway/joining.h"
 #include "gateway/metricsd.h"
+#include "gateway/peers.h"
 #include "gateway/pool_state.h"
 #include "gateway/relay.h"
 #include "gateway/statusd.h"
@@ -20,6 +24,11 @@
 #define READY_RETRY_MS 10
 #define QUIESCE_MS     10000
 #define TEXT_MAX       512
+#define NO_LEADER_MS   3000 /* then requests are answered, if only that nobody leads */
+/* Besides 0 and 1: */
+#define EXIT_JOINED  70 /* start again: the root secrets are here */
+#define EXIT_RELOAD  71 /* start again: the state is another partition's copy */
+#define EXIT_REMOVED 72 /* no member of the pool any more */
 
 enum phase {
     PHASE_STARTING,
@@ -39,7 +48,13 @@ struct gateway {
     struct control_pool pool;
     struct store *store;
     struct relay *relay;
+    struct peers *peers;     /* NULL: one partition */
+    struct joining *joining; /* NULL: it has the root secrets */
+    struct store_peers links;
+    uint64_t started_ms;
     struct statusd *statusd;
+    struct commandd *commandd;
+    char command_path[128];
     struct metricsd *metricsd;
     struct pool_state_file pool_state;
     struct http_loop *http[RING_LANES_MAX];
@@ -72,6 +87,23 @@ static void on_fatal(void *ctx, const char *text)
     die(ctx, text);
 }
 
+static void on_store_failed(void *ctx, hsm_err err)
+{
+    struct gateway *g = ctx;
+    if (err != HSM_E_STALE && err != HSM_E_DENIED)
+        die(g, "the store cannot go on");
+    (void)!audit_sink_drain(g->shared.audit);
+    (void)!audit_sink_sync(g->shared.audit);
+    _exit(err == HSM_E_STALE ? EXIT_RELOAD : EXIT_REMOVED);
+}
+
+static void on_joined(void *ctx)
+{
+    (void)ctx;
+    log_info("the root secrets are here");
+    _exit(EXIT_JOINED);
+}
+
 /* ---- orderly stop ---- */
 
 static void close_timers(struct gateway *g)
@@ -102,6 +134,8 @@ static void enter_closing(struct gateway *g)
         g->failed = true;
     }
     statusd_stop(g->statusd);
+    commandd_stop(g->commandd);
+    peers_stop(g->peers);
     metricsd_stop(g->metricsd);
     relay_stop(g->relay);
     control_stop(g->control);
@@ -151,6 +185,8 @@ static void on_signal(uv_signal_t *h, int number)
     if (g->phase >= PHASE_DRAINING)
         return;
     log_info("stopping");
+    if (g->joining != NULL)
+        _exit(0); /* nothing is open but links */
     uv_timer_stop(&g->phase_timer);
     g->phase = PHASE_DRAINING;
     for (unsigned i = 0; i < g->http_n; i++)
@@ -229,6 +265,14 @@ static void tell_ready(struct gateway *g)
 
 static void on_ready_timer(uv_timer_t *t);
 
+/* A follower serves under the boundary's leases. Without a leader for a while it answers all the
+ * same, that nobody leads: better than no answer. */
+static bool may_serve(const struct gateway *g, const struct store_info *info)
+{
+    return (info->voter && info->leader_id != 0) ||
+           (info->voter && clock_mono_us() / 1000 - g->started_ms > NO_LEADER_MS);
+}
+
 /* Serve only from a state that holds everything committed before this start. */
 static void on_start_status(void *ctx, const struct wire_status *m)
 {
@@ -237,7 +281,8 @@ static void on_start_status(void *ctx, const struct wire_status *m)
     if (g->phase != PHASE_STARTING)
         return;
     store_info(g->store, &info);
-    if (m == NULL || m->pool_state == POOL_NEW || !info.leader || m->applied < info.applied) {
+    bool is_led = info.leader || (g->peers != NULL && may_serve(g, &info));
+    if (m == NULL || m->pool_state == POOL_NEW || !is_led || m->applied < info.applied) {
         (void)uv_timer_start(&g->phase_timer, on_ready_timer, READY_RETRY_MS, 0);
         return;
     }
@@ -288,7 +333,11 @@ static hsm_err open_handles(struct gateway *g)
 
 static hsm_err open_boundary(struct gateway *g)
 {
-    struct control_handlers h = {.ctx = g, .fatal = on_fatal, .quiesced = on_quiesced};
+    struct control_handlers h = {.ctx = g,
+                                 .fatal = on_fatal,
+                                 .store_failed = on_store_failed,
+                                 .joined = on_joined,
+                                 .quiesced = on_quiesced};
     TRY(control_new(&g->loop, &g->rings, &h, &g->control));
     TRY(control_greet(g->control, &g->pool, g->text, sizeof g->text));
     hsm_err err = faces_bind(&g->shared.faces, bytes_str(g->pool.name), bytes_str(g->pool.tenant));
@@ -301,13 +350,19 @@ static hsm_err open_store(struct gateway *g)
 {
     struct store_config cfg = {
         .dir = g->o->store_dir,
-        .node_id = 1,
-        .address = "127.0.0.1:0",
+        .node_id = g->o->node,
+        .address = g->o->peer_listen != NULL ? g->o->peer_listen : "127.0.0.1:0",
+        .peers = g->o->peer_listen != NULL ? &g->links : NULL,
     };
     struct store_callbacks cb = control_store_callbacks(g->control);
     uint64_t seq;
     uint8_t hash[AUDIT_HASH_LEN];
     TRY(store_open(&g->loop, &cfg, &cb, &g->store, g->text, sizeof g->text));
+    if (cfg.peers != NULL) {
+        TRY(peers_new(&g->loop, g->control, g->o->node, &g->peers));
+        peers_set_store(g->peers, g->store);
+        control_set_peers(g->control, g->peers);
+    }
     audit_sink_tail(g->shared.audit, &seq, hash);
     return control_load(g->control, g->store, seq, hash, g->text, sizeof g->text);
 }
@@ -346,6 +401,7 @@ static hsm_err open_rest(struct gateway *g)
         .pool = &g->pool,
         .faces = &g->shared.faces,
         .store = g->store,
+        .peers = g->peers,
         .audit = g->shared.audit,
         .loops = g->o->loops,
         .metrics_port = metricsd_port(g->metricsd),
@@ -365,7 +421,22 @@ static hsm_err open_rest(struct gateway *g)
             return err;
         }
     }
-    return HSM_OK;
+    if (g->o->control == NULL || g->peers == NULL)
+        return HSM_OK;
+    (void)snprintf(g->command_path, sizeof g->command_path, "%s.cmd", g->o->control);
+    return commandd_new(&g->loop, g->command_path, g->store, &g->commandd);
+}
+
+static hsm_err open_joining(struct gateway *g)
+{
+    if (g->o->peer_listen == NULL) {
+        (void)snprintf(g->text, sizeof g->text, "a boundary that joins needs --peer-listen");
+        return HSM_E_BAD_PARAMETER;
+    }
+    TRY(joining_new(&g->loop, g->control, g->o->node, &g->links, &g->joining, g->text,
+                    sizeof g->text));
+    control_set_joining(g->control, g->joining);
+    return control_run(g->control);
 }
 
 static hsm_err start(struct gateway *g)
@@ -385,7 +456,19 @@ static hsm_err start(struct gateway *g)
     TRY(open_handles(g));
     TRY(audit_sink_open(g->o->audit_dir, g->rings.audit, &g->shared.audit, g->text,
                         sizeof g->text));
+    g->links = (struct store_peers){
+        .pool = g->pool.name,
+        .listen = g->o->peer_listen,
+        .cert = g->o->peer_cert,
+        .key = g->o->peer_key,
+        .ca = g->o->peer_ca,
+        .seeds = g->o->peers,
+        .join = g->o->join,
+    };
+    g->started_ms = clock_mono_us() / 1000;
     TRY(open_boundary(g));
+    if (g->pool.is_joining)
+        return open_joining(g);
     TRY(open_store(g));
     TRY(open_rest(g));
     TRY(store_start(g->store));
@@ -401,6 +484,8 @@ static void release(struct gateway *g)
     for (unsigned i = 0; i < g->http_n; i++)
         http_loop_free(g->http[i]);
     statusd_free(g->statusd);
+    commandd_free(g->commandd);
+    peers_free(g->peers);
     metricsd_free(g->metricsd);
     free(g->shared.meters);
     relay_free(g->relay);

@@ -13,6 +13,8 @@ const char options_usage[] =
     "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
     "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
     "                       [--cpus LIST] [--metrics-fd N] [--ready-fd N]\n"
+    "                       [--node N] [--peer-listen HOST:PORT --peer-cert FILE --peer-key FILE\n"
+    "                        --peer-ca FILE [--peers 1=HOST:PORT,2=HOST:PORT] [--join]]\n"
     "Started by keyhold-supervisor; serves a pool's data plane over HTTPS.\n";
 
 /* "0,2,4-6": cpus in the order of the loops. */
@@ -61,6 +63,39 @@ static bool take_fd(const char *text, int *ret)
         return false;
     *ret = (int)v;
     return true;
+}
+
+/* Links to other partitions. */
+static bool take_peer(struct gateway_options *o, int option, const char *arg)
+{
+    long v;
+    switch (option) {
+    case 'N':
+        if (!text_number(arg, 1000000, &v) || v < 1)
+            return false;
+        o->node = (uint64_t)v;
+        return true;
+    case 'J':
+        o->join = true;
+        return true;
+    case 'L':
+        o->peer_listen = arg;
+        return true;
+    case 'C':
+        o->peer_cert = arg;
+        return true;
+    case 'K':
+        o->peer_key = arg;
+        return true;
+    case 'A':
+        o->peer_ca = arg;
+        return true;
+    case 'P':
+        o->peers = arg;
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool take(struct gateway_options *o, int option, const char *arg)
@@ -112,7 +147,7 @@ static bool take(struct gateway_options *o, int option, const char *arg)
     case 'y':
         return take_fd(arg, &o->ready_fd);
     default:
-        return false;
+        return take_peer(o, option, arg);
     }
 }
 
@@ -138,6 +173,11 @@ static const char *missing(const struct gateway_options *o)
         return "--face";
     if (o->door == NULL && o->listen_addr[0] == '\0')
         return "--door or --listen";
+    if (o->peer_listen != NULL &&
+        (o->peer_cert == NULL || o->peer_key == NULL || o->peer_ca == NULL))
+        return "--peer-cert, --peer-key or --peer-ca";
+    if (o->join && (o->peer_listen == NULL || o->peers == NULL))
+        return "--peer-listen or --peers";
     return NULL;
 }
 
@@ -160,9 +200,17 @@ hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *
         {"cpus", required_argument, NULL, 'u'},
         {"metrics-fd", required_argument, NULL, 'm'},
         {"ready-fd", required_argument, NULL, 'y'},
+        {"node", required_argument, NULL, 'N'},
+        {"join", no_argument, NULL, 'J'},
+        {"peer-listen", required_argument, NULL, 'L'},
+        {"peer-cert", required_argument, NULL, 'C'},
+        {"peer-key", required_argument, NULL, 'K'},
+        {"peer-ca", required_argument, NULL, 'A'},
+        {"peers", required_argument, NULL, 'P'},
         {NULL, 0, NULL, 0},
     };
-    struct gateway_options o = {.loops = 1, .region = "local", .metrics_fd = -1, .ready_fd = -1};
+    struct gateway_options o = {
+        .loops = 1, .region = "local", .node = 1, .metrics_fd = -1, .ready_fd = -1};
     int option;
     for (size_t i = 0; i < RING_LANES_MAX; i++)
         o.cpu[i] = -1;

@@ -19,10 +19,15 @@ struct gateway_options {
     struct faces faces;
     const char *issuer_connect; /* NULL: none */
     const char *region;
-    const char *control;    /* NULL: none */
-    const char *pool_state; /* NULL: none */
-    int metrics_fd;         /* bound socket of monitoring; -1: none */
-    int ready_fd;           /* -1: none */
+    const char *control;     /* NULL: none */
+    const char *pool_state;  /* NULL: none */
+    uint64_t node;           /* raft id, 1 more than the partition's number */
+    bool join;               /* the pool is there already */
+    const char *peer_listen; /* NULL: one partition, no links */
+    const char *peer_cert, *peer_key, *peer_ca;
+    const char *peers; /* "1=HOST:PORT,…" */
+    int metrics_fd;    /* bound socket of monitoring; -1: none */
+    int ready_fd;      /* -1: none */
 };
 
 /* HSM_E_BAD_PARAMETER with text[cap] saying which. Strings stay those of argv. */

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "codec/json.h"
+#include "gateway/peers.h"
 #include "gateway/pool_state.h"
 
 #define CLIENTS_MAX 16
@@ -87,6 +88,34 @@ static void put_status(struct json_wr *j, const struct wire_status *m)
     json_obj_close(j);
 }
 
+static void put_raft(struct json_wr *j, const struct statusd_facts *facts,
+                     const struct store_info *info)
+{
+    struct store_member m[STORE_MEMBERS_MAX];
+    size_t n = store_members(facts->store, m);
+    json_name(j, "raft");
+    json_obj_open(j);
+    put_count(j, "id", info->node_id);
+    put_text(j, "role", info->leader ? "leader" : info->voter ? "follower" : "spare");
+    put_count(j, "leader", info->leader_id);
+    put_count(j, "term", info->term);
+    put_count(j, "applied", info->applied);
+    put_count(j, "released", peers_released(facts->peers));
+    json_name(j, "members");
+    json_arr_open(j);
+    for (size_t i = 0; i < n; i++) {
+        json_obj_open(j);
+        put_count(j, "id", m[i].id);
+        put_text(j, "address", m[i].address);
+        put_text(j, "role", m[i].role == STORE_VOTER ? "voter" : "spare");
+        json_name(j, "linked");
+        json_put_bool(j, m[i].linked);
+        json_obj_close(j);
+    }
+    json_arr_close(j);
+    json_obj_close(j);
+}
+
 void statusd_render(const struct statusd_facts *facts, const struct wire_status *m, struct wr *out)
 {
     struct json_wr j = json_wr_of(out);
@@ -112,6 +141,8 @@ void statusd_render(const struct statusd_facts *facts, const struct wire_status 
         put_count(&j, "records", info.records);
         put_count(&j, "logLast", info.log_last);
         put_count(&j, "flushed", info.flushed);
+        if (facts->peers != NULL)
+            put_raft(&j, facts, &info);
     }
     put_count(&j, "loops", facts->loops);
     if (facts->metrics_port != 0)

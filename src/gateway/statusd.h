@@ -14,7 +14,8 @@ struct statusd_facts {
     const struct control_pool *pool;
     const struct faces *faces;
     struct store *store;
-    struct audit_sink *audit; /* drained first: the file holds every line the status counts */
+    const struct peers *peers; /* NULL: one partition */
+    struct audit_sink *audit;  /* drained first: the file holds every line the status counts */
     unsigned loops;
     uint16_t metrics_port; /* 0: none */
     const char *region;

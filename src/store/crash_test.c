@@ -84,7 +84,7 @@ static int child(const char *path)
     store_close(w.k.s, kit_closed, &w.k);
     while (!w.k.closed)
         uv_run(&w.k.loop, UV_RUN_ONCE);
-    struct store_callbacks cb = {&w, child_committed, kit_leader, NULL};
+    struct store_callbacks cb = {.ctx = &w, .committed = child_committed, .leader = kit_leader};
     if (store_open(&w.k.loop, &w.k.cfg, &cb, &w.k.s, w.k.text, sizeof w.k.text) != HSM_OK ||
         store_start(w.k.s) != HSM_OK)
         return fprintf(stderr, "child: %s\n", w.k.text), 8;

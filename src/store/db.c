@@ -229,6 +229,10 @@ static hsm_err open_tables(struct db *db, MDB_txn *txn, uint64_t node_id, char *
     if (rc != 0)
         return fail(db, rc, "cannot open its tables", text, cap);
     TRY(meta_load(db, txn, &is_new, text, cap));
+    if (!is_new && db->adopt) {
+        db->meta.node_id = node_id;
+        return meta_store(db, txn, &db->meta, text, cap);
+    }
     if (!is_new && db->meta.node_id != node_id) {
         snprintf(text, cap, "%s belongs to node %llu, not %llu.", db->path,
                  (unsigned long long)db->meta.node_id, (unsigned long long)node_id);
@@ -291,15 +295,36 @@ static hsm_err open_all(struct db *db, size_t map_size, uint64_t node_id, char *
     return HSM_OK;
 }
 
-hsm_err db_open(struct db *db, const char *path, size_t map_size, uint64_t node_id, char *text,
-                size_t cap)
+static hsm_err open_as(struct db *db, const char *path, size_t map_size, uint64_t node_id,
+                       bool adopt, char *text, size_t cap)
 {
-    *db = (struct db){0};
+    *db = (struct db){.map_size = map_size, .adopt = adopt};
     snprintf(db->path, sizeof db->path, "%s", path);
     TRY(db_check_file(path, text, cap));
     hsm_err err = open_all(db, map_size, node_id, text, cap);
     if (err != HSM_OK)
         db_close(db);
+    return err;
+}
+
+hsm_err db_open(struct db *db, const char *path, size_t map_size, uint64_t node_id, char *text,
+                size_t cap)
+{
+    return open_as(db, path, map_size, node_id, false, text, cap);
+}
+
+hsm_err db_adopt(const char *path, size_t map_size, uint64_t node_id, struct db_meta *ret,
+                 char *text, size_t cap)
+{
+    struct db db;
+    char lock[sizeof db.path + 8];
+    hsm_err err = open_as(&db, path, map_size, node_id, true, text, cap);
+    if (err == HSM_OK) {
+        *ret = db.meta;
+        db_close(&db);
+    }
+    snprintf(lock, sizeof lock, "%s-lock", path);
+    (void)unlink(lock);
     return err;
 }
 

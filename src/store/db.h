@@ -28,6 +28,8 @@ struct db {
     MDB_env *env;
     MDB_txn *reader; /* reset between uses */
     MDB_dbi records, meta_table;
+    size_t map_size;
+    bool adopt;          /* another node's file */
     struct db_meta meta; /* as in the file; the owner copies the result of db_write here */
     char path[4096];
 };
@@ -37,6 +39,9 @@ struct db {
 HSM_MUST_USE hsm_err db_open(struct db *db, const char *path, size_t map_size, uint64_t node_id,
                              char *text, size_t cap);
 void db_close(struct db *db);
+/* A copy of another node's file becomes that of node_id. Opens, checks and closes it. */
+HSM_MUST_USE hsm_err db_adopt(const char *path, size_t map_size, uint64_t node_id,
+                              struct db_meta *ret, char *text, size_t cap);
 
 /* Revision of a record in the file, 0 when absent. */
 HSM_MUST_USE hsm_err db_revision(struct db *db, const uint8_t rid[STORE_RID_LEN], uint64_t *ret,

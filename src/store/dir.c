@@ -113,6 +113,11 @@ void dir_reserve(const struct dir *d, bool hold)
         (void)unlink(d->reserve);
 }
 
+void dir_sync(const struct dir *d)
+{
+    sync_parent(d->state);
+}
+
 uint64_t dir_free_space(const struct dir *d)
 {
     struct statvfs v;

@@ -22,6 +22,8 @@ void dir_close(struct dir *d);
 void dir_reserve(const struct dir *d, bool hold);
 /* With less than this a failed write is a full disk, whatever the error code was. */
 #define DIR_FULL_BYTES (1024u * 1024)
+/* What was renamed or created in the store's directory survives a power cut. */
+void dir_sync(const struct dir *d);
 /* Bytes free for us on the file system of the log; UINT64_MAX when unknown. */
 uint64_t dir_free_space(const struct dir *d);
 

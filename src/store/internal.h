@@ -10,6 +10,8 @@
 #include "store/dir.h"
 #include "store/logscan.h"
 #include "store/overlay.h"
+#include "store/peer.h"
+#include "store/seeds.h"
 #include "store/store.h"
 
 #define STORE_TEXT_MAX 640
@@ -34,6 +36,9 @@ struct proposal {
     store_done_fn done;
     void *ctx;
     struct raft_buffer buf;
+    uint8_t txn[16];  /* id of the transaction */
+    uint64_t sent_to; /* node it was forwarded to */
+    uint64_t sent_at; /* ms; first time */
 };
 
 struct proposals {
@@ -49,6 +54,51 @@ struct flush {
     struct db_meta result;
     hsm_err err;
     char text[STORE_TEXT_MAX];
+};
+
+#define BARRIER_WAITERS 64
+struct barrier_waiter {
+    store_barrier_fn done;
+    void *ctx;
+};
+struct barrier {
+    struct raft_barrier req;
+    struct store *store;
+    size_t n;
+    struct barrier_waiter waiter[BARRIER_WAITERS];
+};
+
+/* What a store with peers has besides. */
+struct cluster {
+    struct peer_net *net; /* NULL: one voter */
+    bool join;
+    struct seeds seeds;
+    uint64_t gone[64]; /* ids that were removed */
+    size_t gone_n;
+    uint64_t leader;                   /* as last seen */
+    uint64_t asked_at;                 /* ms; last request to be added */
+    uint64_t known[STORE_MEMBERS_MAX]; /* members of the committed configuration */
+    size_t known_n;
+    uint64_t first_of_term;                     /* index; we lead since then; 0: we do not */
+    uint64_t told[STORE_MEMBERS_MAX], all_told; /* commit index, see notice.c */
+    uv_prepare_t notice;                        /* before the loop sleeps */
+    struct barrier *barrier;                    /* collects waiters */
+    unsigned barriers;                          /* given to libraft */
+    uv_timer_t barrier_soon;
+    struct raft_change change;
+    bool changing;
+    uint64_t promote, promoting; /* id to be made a voter: once it is added; next */
+    struct raft_transfer transfer;
+    bool transferring;
+    struct proposal *forwarded; /* doubly linked */
+    int (*io_snapshot_put)(struct raft_io *, unsigned, struct raft_io_snapshot_put *,
+                           const struct raft_snapshot *, raft_io_snapshot_put_cb);
+    struct fetch *fetch;   /* we fetch */
+    struct offer *offered; /* others fetch from us */
+    bool copying;          /* a worker makes a copy */
+    uint64_t adopted;      /* index of a state that was fetched and is ahead of the log; 0: none */
+    uint64_t term_led;
+    bool closing, closed; /* the links */
 };
 
 struct store {
@@ -96,6 +146,8 @@ struct store {
     void (*close_done)(void *ctx);
     void *close_ctx;
 
+    struct cluster cl;
+
     pthread_mutex_t lock; /* guards the two below: any thread */
     struct proposals incoming;
     bool refusing;
@@ -120,10 +172,60 @@ bool propose_snapshot_due(const struct store *s);
 /* Why nothing can be committed for a while, as far as it is known without trying. */
 hsm_err propose_obstacle(const struct store *s);
 
+void propose_take_back(struct store *s, struct proposal *p); /* to the held ones, first */
+void propose_finish(struct proposal *p, hsm_err err);
+/* A transaction came out of the log. */
+void propose_saw(struct store *s, const uint8_t txn[16]);
+
+/* cluster.c: links, members, forwarded proposals */
+enum store_message {
+    MSG_PROPOSE = 1, /* transaction */
+    MSG_REFUSED,     /* id of the transaction, u16 err */
+    MSG_ADD,         /* lv address: make me a member */
+    MSG_GONE,        /* you were removed */
+    MSG_FETCH,       /* make a copy of your state for me */
+    MSG_COPY,        /* u64 size; it is there */
+    MSG_PART,        /* u64 offset, u32 length: send that */
+    MSG_DATA,        /* u64 offset, bytes */
+};
+HSM_MUST_USE hsm_err cluster_open(struct store *s, const struct store_config *cfg, char *text,
+                                  size_t cap);
+void cluster_tick(struct store *s);
+void cluster_send(struct store *s, uint64_t to, uint16_t type, struct bytes payload);
+void cluster_close(struct store *s, void (*done)(void *ctx)); /* answers everything that waits */
+bool cluster_is_voter(const struct store *s);
+bool cluster_forward(struct store *s, struct proposal *p);
+void cluster_applied(struct store *s, const uint8_t txn[16]);
+bool cluster_is_gone(const struct store *s, uint64_t id);
+uint64_t cluster_leader(const struct store *s);
+
+/* notice.c */
+void notice_start(struct store *s);
+
+/* barrier.c */
+void barrier_submit_cb(uv_timer_t *t);
+void barrier_fail(struct store *s);
+
+/* fetch.c */
+int fetch_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                       const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb);
+void fetch_message(struct store *s, uint64_t from, uint16_t type, struct bytes payload);
+void fetch_tick(struct store *s);
+void fetch_link_down(struct store *s, uint64_t id);
+void fetch_close(struct store *s);
+/* At the start: a copy that was fetched and not put into its place. */
+HSM_MUST_USE hsm_err fetch_adopt(struct store *s, uint64_t snapshot, uint64_t loaded, bool *ret,
+                                 char *text, size_t cap);
+bool fetch_is_ahead(const struct store *s); /* the log may end before the state */
+void fetch_caught_up(const struct store *s);
+
 /* raftlog.c */
 HSM_MUST_USE hsm_err raftlog_start(struct store *s);
 void raftlog_close(struct store *s); /* store_closed_raft() when done */
 bool raftlog_is_leader(struct store *s);
+struct store *store_of_io(struct raft_io *io);
+/* Index of the state that a snapshot stands for. HSM_E_CORRUPT. */
+HSM_MUST_USE hsm_err raftlog_manifest_index(const struct raft_buffer *b, uint64_t *ret);
 
 /* store.c */
 void store_advance_close(struct store *s);

@@ -22,6 +22,7 @@ struct scan {
     int dir_fd;
     const char *dir;
     uint64_t loaded;
+    bool may_be_empty;
     struct file *files;
     size_t n;
     uint64_t snapshot; /* index of the newest one, 0: none */
@@ -298,6 +299,10 @@ static hsm_err scan_all(struct scan *s, struct logscan *ret)
     for (size_t i = 0; i < s->n; i++)
         TRY(scan_file(s, i));
     uint64_t last = s->next - 1 > s->snapshot ? s->next - 1 : s->snapshot;
+    if (last == 0 && s->loaded == 0 && s->may_be_empty && !s->torn) {
+        *ret = (struct logscan){.pristine = true};
+        return HSM_OK;
+    }
     if (last < s->loaded || last == 0)
         return damaged(s, s->torn ? s->files[s->torn_file].name : "",
                        "acknowledged transactions are missing from the log");
@@ -308,9 +313,11 @@ static hsm_err scan_all(struct scan *s, struct logscan *ret)
     return HSM_OK;
 }
 
-hsm_err logscan_run(const char *dir, uint64_t loaded, struct logscan *ret, char *text, size_t cap)
+hsm_err logscan_run(const char *dir, uint64_t loaded, bool may_be_empty, struct logscan *ret,
+                    char *text, size_t cap)
 {
-    struct scan s = {.dir = dir, .loaded = loaded, .text = text, .cap = cap};
+    struct scan s = {
+        .dir = dir, .loaded = loaded, .may_be_empty = may_be_empty, .text = text, .cap = cap};
     snprintf(text, cap, "%s: out of memory.", dir);
     s.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s.dir_fd < 0)

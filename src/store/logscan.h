@@ -13,8 +13,9 @@ struct logscan {
     uint64_t term;     /* largest one of an entry */
 };
 
-/* loaded: index of the applied state, which the log must reach. */
-HSM_MUST_USE hsm_err logscan_run(const char *dir, uint64_t loaded, struct logscan *ret, char *text,
-                                 size_t cap);
+/* loaded: index of the applied state, which the log must reach. may_be_empty: a node that waits to
+ * be added may have prepared segments and written nothing. */
+HSM_MUST_USE hsm_err logscan_run(const char *dir, uint64_t loaded, bool may_be_empty,
+                                 struct logscan *ret, char *text, size_t cap);
 
 #endif

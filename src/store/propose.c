@@ -41,7 +41,7 @@ static struct proposal *pop(struct proposals *q)
     return p;
 }
 
-static void finish(struct proposal *p, hsm_err err)
+void propose_finish(struct proposal *p, hsm_err err)
 {
     store_done_fn done = p->done;
     void *ctx = p->ctx;
@@ -66,6 +66,7 @@ hsm_err store_propose(struct store *s, struct bytes txn, store_done_fn done, voi
     p->store = s;
     p->done = done;
     p->ctx = ctx;
+    memcpy(p->txn, txn.p, sizeof p->txn); /* a transaction begins with its id */
     p->buf = (struct raft_buffer){.base = buf, .len = size};
     pthread_mutex_lock(&s->lock);
     bool refused = s->refusing;
@@ -104,7 +105,7 @@ void propose_fail_all(struct store *s, hsm_err err)
     s->held = (struct proposals){0};
     s->held_since = 0;
     for (struct proposal *p = pop(&q); p; p = pop(&q))
-        finish(p, err);
+        propose_finish(p, err);
 }
 
 static void given_add(struct store *s, struct proposal *p)
@@ -139,9 +140,14 @@ static void applied_cb(struct raft_apply *req, int status, void *result)
         return; /* abandoned: answered already */
     given_remove(s, p);
     s->progress_at = uv_now(s->loop);
-    p->buf.base = NULL; /* libraft's now */
-    finish(p, status == 0 && s->failed == HSM_OK ? HSM_OK : HSM_E_IO);
     uv_async_send(&s->wake);
+    if (s->cl.net && status != 0 && s->failed == HSM_OK && s->phase == STORE_STARTED) {
+        propose_take_back(s, p); /* another one leads */
+        return;
+    }
+    if (!s->cl.net)
+        p->buf.base = NULL; /* libraft's now */
+    propose_finish(p, status == 0 && s->failed == HSM_OK ? HSM_OK : HSM_E_IO);
 }
 
 /* The memory stays: libraft has the addresses. */
@@ -221,28 +227,88 @@ static hsm_err why_wait(struct store *s, unsigned *patience_ms)
     return HSM_OK;
 }
 
+/* libraft takes what it is given; with other nodes it may come back, to be proposed again. */
+static bool entry_of(const struct store *s, const struct proposal *p, struct raft_buffer *ret)
+{
+    *ret = p->buf;
+    if (!s->cl.net)
+        return true;
+    ret->base = raft_malloc(p->buf.len);
+    if (!ret->base)
+        return false;
+    memcpy(ret->base, p->buf.base, p->buf.len);
+    return true;
+}
+
 static bool submit(struct store *s)
 {
     struct proposal *p = s->held.first;
+    struct raft_buffer entry;
     if (s->log_bytes > LOG_BYTES)
         raft_set_snapshot_threshold(&s->raft, 1);
     logentry_set_durable(p->buf.base, raft_commit_index(&s->raft));
-    const struct raft_buffer bufs[1] = {p->buf};
-    int rc = raft_apply(&s->raft, &p->req, bufs, 1, applied_cb);
+    if (!entry_of(s, p, &entry))
+        return false;
+    int rc = raft_apply(&s->raft, &p->req, &entry, 1, applied_cb);
     if (rc == 0) {
         pop(&s->held);
         given_add(s, p);
         s->log_bytes += p->buf.len;
         return true;
     }
-    if (rc == RAFT_NOTLEADER || rc == RAFT_NOSPACE)
+    if (rc == RAFT_NOTLEADER || rc == RAFT_NOSPACE) {
+        if (s->cl.net)
+            raft_free(entry.base);
         return false; /* nothing happened */
+    }
     /* libraft's own state is not sure any more, nor who owns the buffer. */
     store_fail(s, HSM_E_IO, "The log refused an entry: %s (%s).", raft_errmsg(&s->raft),
                raft_strerror(rc));
-    p->buf.base = NULL;
+    if (!s->cl.net)
+        p->buf.base = NULL;
     pop(&s->held);
-    finish(p, HSM_E_IO);
+    propose_finish(p, HSM_E_IO);
+    return false;
+}
+
+void propose_take_back(struct store *s, struct proposal *p)
+{
+    p->next = s->held.first;
+    s->held.first = p;
+    if (!s->held.last)
+        s->held.last = p;
+    uv_async_send(&s->wake);
+}
+
+/* It may have been proposed twice, or by a leader of before. */
+void propose_saw(struct store *s, const uint8_t txn[16])
+{
+    struct proposal *before = NULL;
+    cluster_applied(s, txn);
+    for (struct proposal *p = s->held.first; p; before = p, p = p->next) {
+        if (memcmp(p->txn, txn, sizeof p->txn) != 0)
+            continue;
+        if (before)
+            before->next = p->next;
+        else
+            s->held.first = p->next;
+        if (s->held.last == p)
+            s->held.last = before;
+        propose_finish(p, HSM_OK);
+        return;
+    }
+}
+
+static bool forward_first(struct store *s)
+{
+    if (!s->cl.net || raftlog_is_leader(s) || s->failed != HSM_OK)
+        return false;
+    struct proposal *p = pop(&s->held);
+    if (cluster_forward(s, p)) {
+        s->held_since = 0;
+        return true;
+    }
+    propose_take_back(s, p);
     return false;
 }
 
@@ -254,6 +320,8 @@ void propose_drain(struct store *s)
     while (s->held.first) {
         unsigned patience;
         uint64_t now = uv_now(s->loop);
+        if (forward_first(s))
+            continue;
         hsm_err wait = why_wait(s, &patience);
         if (wait == HSM_OK) {
             if (!submit(s))

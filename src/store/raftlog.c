@@ -12,7 +12,11 @@
 #include "store/logentry.h"
 #include "store/transport.h"
 
-#define DISK_RETRY_MS  1000
+#define DISK_RETRY_MS 1000
+/* Several voters. LEASE_MS in wire/lease.h is to be no longer than an election takes to begin. */
+#define ELECTION_MS    300
+#define HEARTBEAT_MS   30
+#define RECONNECT_MS   50
 #define MANIFEST_MAGIC "KHSNAP01"
 #define MANIFEST_BODY  (8 + 8 + 8 + 4 + STORE_DIGEST_MAX)
 #define MANIFEST_LEN   (MANIFEST_BODY + 4 + SHA256_DIGEST_LENGTH) /* a multiple of 8 */
@@ -53,6 +57,8 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
     *result = NULL;
     if (s->failed != HSM_OK || index <= s->committed)
         return 0;
+    if (s->cl.net && !raftlog_is_leader(s))
+        s->log_bytes += buf->len; /* the leader counts what it proposes */
     hsm_err err = logentry_decode(bytes_of(buf->base, buf->len), &durable, &txn);
     if (err == HSM_OK)
         err = overlay_add(&s->overlay, index, txn, s->floor, base_revision, s, &p);
@@ -68,6 +74,12 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
     s->floor = p->floor_after;
     count_records(s, p);
     s->cb.committed(s->cb.ctx, index, p->accepted, txn);
+    if (s->cl.net)
+        propose_saw(s, txn.p);
+    if (s->cl.adopted != 0 && index >= s->cl.adopted) {
+        s->cl.adopted = 0;
+        fetch_caught_up(s);
+    }
     return 0;
 }
 
@@ -107,19 +119,27 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     return 0;
 }
 
-/* The state itself is in LMDB and must have got there before the snapshot was made. */
-static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
+hsm_err raftlog_manifest_index(const struct raft_buffer *buf, uint64_t *ret)
 {
-    struct store *s = fsm->data;
     uint8_t sha[SHA256_DIGEST_LENGTH];
     const uint8_t *p = buf->base;
     if (buf->len != MANIFEST_LEN || memcmp(p, MANIFEST_MAGIC, 8) != 0 ||
         EVP_Digest(p, MANIFEST_BODY, sha, NULL, EVP_sha256(), NULL) != 1 ||
-        memcmp(sha, p + MANIFEST_BODY, sizeof sha) != 0) {
+        memcmp(sha, p + MANIFEST_BODY, sizeof sha) != 0)
+        return HSM_E_CORRUPT;
+    *ret = be64_get(p + 8);
+    return HSM_OK;
+}
+
+/* The state itself is in LMDB and must have got there before the snapshot was made. */
+static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
+{
+    struct store *s = fsm->data;
+    uint64_t index;
+    if (raftlog_manifest_index(buf, &index) != HSM_OK) {
         store_fail(s, HSM_E_CORRUPT, "%s: the newest snapshot is damaged.", s->dir.log);
         return RAFT_CORRUPT;
     }
-    uint64_t index = be64_get(p + 8);
     if (s->db.meta.index < index) {
         store_fail(
             s, HSM_E_CORRUPT,
@@ -134,14 +154,14 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 
 /* ---- failures ---- */
 
-static struct store *of_io(struct raft_io *io)
+struct store *store_of_io(struct raft_io *io)
 {
     return (struct store *)(void *)((char *)io - offsetof(struct store, io));
 }
 
 static int set_term(struct raft_io *io, raft_term term)
 {
-    struct store *s = of_io(io);
+    struct store *s = store_of_io(io);
     if (s->io_set_term(io, term) != 0)
         store_fail(s, HSM_E_IO, "%s: cannot write the term: %s.", s->dir.log, io->errmsg);
     return 0;
@@ -149,7 +169,7 @@ static int set_term(struct raft_io *io, raft_term term)
 
 static int set_vote(struct raft_io *io, raft_id id)
 {
-    struct store *s = of_io(io);
+    struct store *s = store_of_io(io);
     if (s->io_set_vote(io, id) != 0)
         store_fail(s, HSM_E_IO, "%s: cannot write the vote: %s.", s->dir.log, io->errmsg);
     return 0;
@@ -198,7 +218,10 @@ static hsm_err bootstrap(struct store *s)
 
 static hsm_err init(struct store *s)
 {
-    transport_none_init(&s->transport);
+    if (s->cl.net)
+        transport_peer_init(&s->transport, s->cl.net);
+    else
+        transport_none_init(&s->transport);
     int rc = raft_uv_init(&s->io, s->loop, s->dir.log, &s->transport);
     if (rc != 0)
         return raft_fail(s, rc, "open the log", s->io.errmsg);
@@ -226,6 +249,13 @@ static hsm_err init(struct store *s)
     raft_set_snapshot_threshold(&s->raft, s->threshold);
     raft_set_snapshot_trailing(&s->raft, trailing > 0 ? trailing : 1);
     raft_set_pre_vote(&s->raft, true);
+    if (s->cl.net) {
+        raft_set_election_timeout(&s->raft, ELECTION_MS);
+        raft_set_heartbeat_timeout(&s->raft, HEARTBEAT_MS);
+        raft_uv_set_connect_retry_delay(&s->io, RECONNECT_MS);
+        s->cl.io_snapshot_put = s->io.snapshot_put;
+        s->io.snapshot_put = fetch_snapshot_put;
+    }
     return HSM_OK;
 }
 
@@ -241,12 +271,12 @@ hsm_err raftlog_start(struct store *s)
 {
     TRY(init(s));
     s->snapshot = s->scan.snapshot;
-    if (s->scan.pristine)
+    if (s->scan.pristine && !s->cl.join)
         TRY(bootstrap(s));
     int rc = raft_start(&s->raft);
     if (rc != 0)
         return raft_fail(s, rc, "load the log", raft_errmsg(&s->raft));
-    if (s->failed == HSM_OK && !is_member(s))
+    if (s->failed == HSM_OK && !s->cl.join && !is_member(s))
         store_fail(s, HSM_E_BAD_PARAMETER, "%s belongs to another node than %llu.", s->dir.log,
                    (unsigned long long)s->node_id);
     return s->failed;
@@ -267,4 +297,5 @@ void raftlog_close(struct store *s)
         return;
     s->raft_phase = RAFT_PHASE_CLOSING;
     raft_close(&s->raft, closed_cb);
+    fetch_close(s);
 }

@@ -8,6 +8,7 @@
 #define THRESHOLD_DEFAULT 4096
 #define TICK_MS           100
 #define TICK_FAST_MS      10
+#define TICK_CLUSTER_MS   50
 #define GIVE_UP_MS        2000
 
 void store_fail(struct store *s, hsm_err err, const char *fmt, ...)
@@ -24,9 +25,18 @@ void store_fail(struct store *s, hsm_err err, const char *fmt, ...)
 
 /* ---- the loop ---- */
 
+static void proved(void *ctx, hsm_err err, uint64_t index)
+{
+    (void)ctx;
+    (void)err;
+    (void)index;
+}
+
 static void tell_leader(struct store *s)
 {
     bool is = raftlog_is_leader(s) && s->failed == HSM_OK;
+    if (is && !s->leader_told && s->cl.net)
+        store_barrier(s, proved, NULL); /* commits what older leaders left */
     if (is == s->leader_told)
         return;
     s->leader_told = is;
@@ -94,10 +104,36 @@ static void tick_cb(uv_timer_t *t)
     struct store *s = t->data;
     tell_leader(s);
     propose_watch(s);
+    if (s->cl.net) {
+        cluster_tick(s);
+        uv_timer_set_repeat(&s->tick, cluster_leader(s) ? TICK_CLUSTER_MS : TICK_FAST_MS);
+    }
     propose_drain(s);
 }
 
 /* ---- open ---- */
+
+/* The log must reach the applied state, unless that was fetched from another node. */
+static hsm_err scan_log(struct store *s, const struct store_config *cfg, char *text, size_t cap)
+{
+    bool adopted = false;
+    uint64_t loaded = fetch_is_ahead(s) ? 0 : s->db.meta.index;
+    TRY(logscan_run(s->dir.log, loaded, cfg->peers && cfg->peers->join, &s->scan, text, cap));
+    TRY(fetch_adopt(s, s->scan.snapshot, s->db.meta.index, &adopted, text, cap));
+    if (adopted) {
+        size_t map_size = s->db.map_size;
+        db_close(&s->db);
+        TRY(db_open(&s->db, s->dir.state, map_size, cfg->node_id, text, cap));
+    }
+    if (fetch_is_ahead(s)) {
+        s->cl.adopted = s->db.meta.index;
+        if (s->scan.last >= s->db.meta.index) {
+            s->cl.adopted = 0;
+            fetch_caught_up(s);
+        }
+    }
+    return HSM_OK;
+}
 
 static hsm_err open_files(struct store *s, const struct store_config *cfg, char *text, size_t cap)
 {
@@ -105,7 +141,7 @@ static hsm_err open_files(struct store *s, const struct store_config *cfg, char 
     hsm_err err = db_open(&s->db, s->dir.state, cfg->map_size ? cfg->map_size : MAP_SIZE_DEFAULT,
                           cfg->node_id, text, cap);
     if (err == HSM_OK)
-        err = logscan_run(s->dir.log, s->db.meta.index, &s->scan, text, cap);
+        err = scan_log(s, cfg, text, cap);
     if (err == HSM_OK) {
         dir_reserve(&s->dir, true);
         return HSM_OK;
@@ -132,6 +168,17 @@ static hsm_err open_handles(struct store *s, uv_loop_t *loop)
     s->wake.data = s->tick.data = s->flush_timer.data = s;
     s->handles = 3;
     return HSM_OK;
+}
+
+static hsm_err open_peers(struct store *s, const struct store_config *cfg, char *text, size_t cap)
+{
+    if (!cfg->peers)
+        return HSM_OK;
+    (void)uv_timer_init(s->loop, &s->cl.barrier_soon);
+    (void)uv_prepare_init(s->loop, &s->cl.notice);
+    s->cl.barrier_soon.data = s->cl.notice.data = s;
+    s->handles += 2;
+    return cluster_open(s, cfg, text, cap);
 }
 
 hsm_err store_open(uv_loop_t *loop, const struct store_config *cfg,
@@ -166,6 +213,11 @@ hsm_err store_open(uv_loop_t *loop, const struct store_config *cfg,
     s->committed = s->db.meta.index;
     s->floor = s->db.meta.floor;
     s->records = s->db.meta.records;
+    err = open_peers(s, cfg, text, cap);
+    if (err != HSM_OK) {
+        store_close(s, NULL, NULL); /* freed when the loop runs */
+        return err;
+    }
     *ret = s;
     return HSM_OK;
 }
@@ -201,6 +253,8 @@ hsm_err store_start(struct store *s)
     dir_reserve(&s->dir, true);
     TRY(err);
     uv_timer_start(&s->tick, tick_cb, 0, TICK_FAST_MS);
+    if (s->cl.net)
+        notice_start(s);
     return HSM_OK;
 }
 
@@ -234,7 +288,11 @@ void store_info(struct store *s, struct store_info *ret)
                                .flushed = s->db.meta.index,
                                .records = s->records,
                                .leader = raftlog_is_leader(s),
+                               .voter = !s->cl.net || cluster_is_voter(s),
+                               .node_id = s->node_id,
+                               .leader_id = cluster_leader(s),
                                .obstacle = propose_obstacle(s)};
+    ret->term = s->raft_phase == RAFT_PHASE_OPEN ? raft_current_term(&s->raft) : 0;
     ret->log_last = s->raft_phase == RAFT_PHASE_OPEN ? raft_last_index(&s->raft) : s->committed;
 }
 
@@ -257,17 +315,30 @@ static void handle_closed_cb(uv_handle_t *h)
     done(ctx);
 }
 
+static void net_closed_cb(void *ctx)
+{
+    store_advance_close(ctx);
+}
+
 /* The next step once libraft is closed and no worker runs. */
 void store_advance_close(struct store *s)
 {
     if (s->phase != STORE_CLOSING || s->raft_phase == RAFT_PHASE_CLOSING ||
-        s->raft_phase == RAFT_PHASE_OPEN || flush_busy(s))
+        s->raft_phase == RAFT_PHASE_OPEN || flush_busy(s) || s->cl.copying || s->cl.closing)
         return;
+    if (s->cl.net && !s->cl.closed) {
+        cluster_close(s, net_closed_cb);
+        return;
+    }
     s->phase = STORE_CLOSED;
     (void)!flush_now(s); /* else it comes from the log at the next start */
     uv_close((uv_handle_t *)&s->wake, handle_closed_cb);
     uv_close((uv_handle_t *)&s->tick, handle_closed_cb);
     uv_close((uv_handle_t *)&s->flush_timer, handle_closed_cb);
+    if (s->handles > 3) {
+        uv_close((uv_handle_t *)&s->cl.barrier_soon, handle_closed_cb);
+        uv_close((uv_handle_t *)&s->cl.notice, handle_closed_cb);
+    }
 }
 
 static void close_nothing(void *ctx)

@@ -30,14 +30,26 @@ struct store_callbacks {
     /* The store cannot go on (I/O error, damage): err and a text that says what to do. The process
      * should end; nothing acknowledged is lost. */
     void (*fatal)(void *ctx, hsm_err err, const char *text);
+    /* A pool of several partitions only. A message of another gateway, by store_send(); the link to
+     * another gateway came up or went down. */
+    void (*message)(void *ctx, uint64_t from, uint16_t type, struct bytes payload);
+    void (*link)(void *ctx, uint64_t id, bool up);
+};
+
+/* Links to the other partitions (store/peer.h). */
+struct store_peers {
+    const char *pool, *listen, *cert, *key, *ca;
+    const char *seeds; /* "1=host:port,2=…": where to look for the pool; may be "" */
+    bool join;         /* never make a pool of its own: the leader adds this node */
 };
 
 struct store_config {
-    const char *dir;     /* created 0700 when absent */
-    uint64_t node_id;    /* > 0 */
-    const char *address; /* "127.0.0.1:0" style, of this node, for peers (one voter: any text) */
-    size_t map_size;     /* LMDB map, 0: 16 GiB (address space only) */
-    unsigned snapshot_threshold; /* log entries, 0: 4096 */
+    const char *dir;                 /* created 0700 when absent */
+    uint64_t node_id;                /* > 0 */
+    const char *address;             /* of this node, where peers reach it (one voter: any text) */
+    const struct store_peers *peers; /* NULL: one voter, no links */
+    size_t map_size;                 /* LMDB map, 0: 16 GiB (address space only) */
+    unsigned snapshot_threshold;     /* log entries, 0: 4096 */
 };
 
 /* Open or create. HSM_E_CORRUPT: torn beyond repair or damaged page, HSM_E_DISK_FULL, HSM_E_IO,
@@ -86,9 +98,45 @@ void store_close(struct store *s, void (*done)(void *ctx), void *ctx);
 struct store_info {
     uint64_t applied, flushed, log_last;
     uint64_t records;
-    bool leader;
-    hsm_err obstacle; /* why writes are refused just now; HSM_OK: they are not */
+    bool leader, voter;
+    uint64_t node_id, leader_id, term; /* leader_id 0: none is known */
+    hsm_err obstacle;                  /* why writes are refused just now; HSM_OK: they are not */
 };
 void store_info(struct store *s, struct store_info *ret);
+
+/* ---- several partitions ---- */
+
+#define STORE_MEMBERS_MAX 16
+#define STORE_MESSAGE_MIN 100 /* types below are the store's own */
+
+enum store_role {
+    STORE_SPARE,
+    STORE_VOTER
+};
+struct store_member {
+    uint64_t id;
+    char address[128];
+    enum store_role role;
+    bool linked;
+};
+/* Cheap: the term in which this node leads just now, 0 when it does not; who leads, 0: unknown. */
+uint64_t store_term_led(const struct store *s);
+uint64_t store_leader(const struct store *s);
+/* Number of members of the newest configuration, written to ret (at most STORE_MEMBERS_MAX). */
+size_t store_members(struct store *s, struct store_member ret[STORE_MEMBERS_MAX]);
+
+/* HSM_E_UNAVAILABLE: no link, HSM_E_THROTTLED, HSM_E_RANGE: as peer_send(). */
+HSM_MUST_USE hsm_err store_send(struct store *s, uint64_t to, uint16_t type, struct bytes payload);
+
+/* Prove leadership by an entry that commits after the call; many callers share one. done gets
+ * HSM_OK and the index that was applied then (committed() was called up to it), or
+ * HSM_E_UNAVAILABLE. Always called, later. */
+typedef void (*store_barrier_fn)(void *ctx, hsm_err err, uint64_t index);
+void store_barrier(struct store *s, store_barrier_fn done, void *ctx);
+
+/* Leader only (else HSM_E_UNAVAILABLE). HSM_E_NOT_FOUND, HSM_E_CONFLICT: another change is under
+ * way. Asynchronous: the members tell when it happened. transfer: id 0: any. */
+HSM_MUST_USE hsm_err store_remove(struct store *s, uint64_t id);
+HSM_MUST_USE hsm_err store_transfer(struct store *s, uint64_t id);
 
 #endif

@@ -283,7 +283,8 @@ static void other_node_is_refused(void **state)
     uv_loop_t loop;
     uv_loop_init(&loop);
     struct store_config cfg = {.dir = dir, .node_id = 2, .address = "x"};
-    struct store_callbacks cb = {NULL, kit_committed, NULL, NULL};
+    struct store_callbacks cb = {
+        .ctx = NULL, .committed = kit_committed, .leader = NULL, .fatal = NULL};
     assert_int_equal(store_open(&loop, &cfg, &cb, &s, text, sizeof text), HSM_E_BAD_PARAMETER);
     assert_non_null(strstr(text, "node 1"));
     uv_loop_close(&loop);

@@ -44,7 +44,10 @@ static KIT_UNUSED uint64_t kit_rid_number(const uint8_t *rid)
 static KIT_UNUSED struct bytes kit_txn(uint8_t *buf, size_t cap, const struct kit_op *ops, size_t n)
 {
     struct wr w = wr_of(buf, cap);
-    static const uint8_t id[16] = {1};
+    static uint64_t number;
+    uint8_t id[16] = {1};
+    be64_put(id + 8, ++number);
+    be64_put(id, (uint64_t)getpid());
     wr_bytes(&w, id, sizeof id);
     wr_u64(&w, 0);            /* seen */
     wr_lv(&w, bytes_str("")); /* past */
@@ -182,7 +185,9 @@ static KIT_UNUSED void kit_rm(const char *dir)
 }
 
 /* Open and load; the state is read into the table. */
-static KIT_UNUSED hsm_err kit_open(struct kit *k, const char *dir, unsigned threshold)
+static KIT_UNUSED hsm_err kit_open_as(struct kit *k, const char *dir, unsigned threshold,
+                                      uint64_t node_id, const char *address,
+                                      const struct store_peers *peers)
 {
     signal(SIGPIPE, SIG_IGN);
     *k = (struct kit){.auto_ack = true};
@@ -191,11 +196,13 @@ static KIT_UNUSED hsm_err kit_open(struct kit *k, const char *dir, unsigned thre
     assert_non_null(k->records);
     assert_int_equal(uv_loop_init(&k->loop), 0);
     k->cfg = (struct store_config){.dir = k->dir,
-                                   .node_id = 1,
-                                   .address = "127.0.0.1:0",
+                                   .node_id = node_id,
+                                   .address = address,
+                                   .peers = peers,
                                    .map_size = (size_t)1 << 30,
                                    .snapshot_threshold = threshold};
-    struct store_callbacks cb = {k, kit_committed, kit_leader, kit_fatal};
+    struct store_callbacks cb = {
+        .ctx = k, .committed = kit_committed, .leader = kit_leader, .fatal = kit_fatal};
     hsm_err err = store_open(&k->loop, &k->cfg, &cb, &k->s, k->text, sizeof k->text);
     if (err == HSM_OK) {
         k->last_index = store_loaded_index(k->s);
@@ -204,6 +211,11 @@ static KIT_UNUSED hsm_err kit_open(struct kit *k, const char *dir, unsigned thre
             snprintf(k->text, sizeof k->text, "%s", store_failure(k->s));
     }
     return err;
+}
+
+static KIT_UNUSED hsm_err kit_open(struct kit *k, const char *dir, unsigned threshold)
+{
+    return kit_open_as(k, dir, threshold, 1, "127.0.0.1:0", NULL);
 }
 
 static KIT_UNUSED void kit_closed(void *ctx)
