@@ -197,7 +197,7 @@ def test_it_names_nobody(own):
     for value in [*secrets, own.token(), own.guest_token(), own.status()["poolId"], f"{own.name}.managedhsm"]:
         assert value.lower() not in text
     assert {k[1] for k in metrics(own) if k[0] == "keyhold_boundary_queue"} == {"lanes", "slow", "makers", "issuer_keys",
-                                                                              "commit", "same_record"}
+                                                                              "commit", "same_record", "lease"}
 
 
 def connect(pool):
