@@ -17,8 +17,7 @@ static void on_barrier(struct raft_barrier *req, int status)
     struct barrier *b = (struct barrier *)(void *)req;
     struct store *s = b->store;
     s->cl.barriers--;
-    answer(b, status == 0 && s->failed == HSM_OK ? HSM_OK : HSM_E_UNAVAILABLE,
-           raft_last_applied(&s->raft));
+    answer(b, status == 0 && s->failed == HSM_OK ? HSM_OK : HSM_E_UNAVAILABLE, s->committed);
     if (s->cl.barrier && s->phase == STORE_STARTED)
         (void)uv_timer_start(&s->cl.barrier_soon, barrier_submit_cb, 0, 0);
 }
