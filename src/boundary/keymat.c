@@ -105,7 +105,7 @@ void keymat_ready_put(struct keymat *k, struct ready *r)
 /* ---- opening --------------------------------------------------------------------------------- */
 /* Numbers for libcrypto, which wants them in the machine's (little-endian) order. */
 struct numbers {
-    OSSL_PARAM param[RSA__FIELDS + 2];
+    OSSL_PARAM param[4];
     size_t n;
     struct secret_buf mem;
     size_t used;
@@ -118,7 +118,7 @@ static void numbers_done(struct numbers *s)
 
 static void numbers_add(struct numbers *s, const char *name, struct bytes big_endian)
 {
-    HSM_ASSERT(s->n < RSA__FIELDS && big_endian.n <= s->mem.n - s->used);
+    HSM_ASSERT(s->n == 0 && big_endian.n <= s->mem.n - s->used);
     uint8_t *dst = s->mem.p + s->used;
     for (size_t i = 0; i < big_endian.n; i++)
         dst[i] = big_endian.p[big_endian.n - 1 - i];
@@ -136,12 +136,7 @@ static void bn_done(BIGNUM **p)
     BN_clear_free(*p);
 }
 
-static void bn_ctx_done(BN_CTX **p)
-{
-    BN_CTX_free(*p);
-}
-
-static hsm_err from_params(const char *type, OSSL_PARAM *params, EVP_PKEY **ret)
+hsm_err keymat_from_params(const char *type, OSSL_PARAM *params, EVP_PKEY **ret)
 {
     DEFER(pkey_ctx_done) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
     EVP_PKEY *key = NULL;
@@ -150,38 +145,6 @@ static hsm_err from_params(const char *type, OSSL_PARAM *params, EVP_PKEY **ret)
         return keymat_failed(HSM_E_CORRUPT);
     *ret = key;
     return HSM_OK;
-}
-
-/* A wrong prime would make the CRT leak the other one with the first signature. */
-static hsm_err rsa_factors_check(const struct keymat_parts *p)
-{
-    DEFER(bn_ctx_done) BN_CTX *ctx = BN_CTX_new();
-    DEFER(bn_done) BIGNUM *n = BN_bin2bn(p->rsa[RSA_N].p, (int)p->rsa[RSA_N].n, NULL);
-    DEFER(bn_done) BIGNUM *a = BN_bin2bn(p->rsa[RSA_P].p, (int)p->rsa[RSA_P].n, NULL);
-    DEFER(bn_done) BIGNUM *b = BN_bin2bn(p->rsa[RSA_Q].p, (int)p->rsa[RSA_Q].n, NULL);
-    DEFER(bn_done) BIGNUM *product = BN_new();
-    if (ctx == NULL || n == NULL || a == NULL || b == NULL || product == NULL)
-        return HSM_E_NOMEM;
-    if (BN_mul(product, a, b, ctx) != 1)
-        return keymat_failed(HSM_E_INTERNAL);
-    return BN_cmp(product, n) == 0 ? HSM_OK : HSM_E_CORRUPT;
-}
-
-static hsm_err open_rsa(const struct keymat_parts *p, EVP_PKEY **ret)
-{
-    static const char *const names[RSA__FIELDS] = {
-        [RSA_N] = OSSL_PKEY_PARAM_RSA_N,          [RSA_E] = OSSL_PKEY_PARAM_RSA_E,
-        [RSA_P] = OSSL_PKEY_PARAM_RSA_FACTOR1,    [RSA_Q] = OSSL_PKEY_PARAM_RSA_FACTOR2,
-        [RSA_D] = OSSL_PKEY_PARAM_RSA_D,          [RSA_DP] = OSSL_PKEY_PARAM_RSA_EXPONENT1,
-        [RSA_DQ] = OSSL_PKEY_PARAM_RSA_EXPONENT2, [RSA_QI] = OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
-    };
-    TRY(rsa_factors_check(p));
-    DEFER(numbers_done) struct numbers s = {0};
-    TRY(secret_buf_new(&s.mem, KEYMAT_PRIVATE_MAX));
-    for (unsigned i = 0; i < RSA__FIELDS; i++)
-        numbers_add(&s, names[i], p->rsa[i]);
-    s.param[s.n] = OSSL_PARAM_construct_end();
-    return from_params("RSA", s.param, ret);
 }
 
 static hsm_err scalar_check(const EVP_PKEY *key, struct bytes scalar)
@@ -208,7 +171,7 @@ static hsm_err open_ec(const struct keymat_parts *p, EVP_PKEY **ret)
         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * p->x.n);
     s.param[s.n] = OSSL_PARAM_construct_end();
     EVP_PKEY *key = NULL;
-    TRY(from_params("EC", s.param, &key));
+    TRY(keymat_from_params("EC", s.param, &key));
     hsm_err err = scalar_check(key, p->scalar);
     if (err != HSM_OK) {
         EVP_PKEY_free(key);
@@ -224,7 +187,7 @@ hsm_err keymat_open(struct bytes private_part, struct keymat **ret)
     TRY(keymat_parts_decode(private_part, &parts));
     EVP_PKEY *key = NULL;
     if (parts.kty == KTY_RSA)
-        TRY(open_rsa(&parts, &key));
+        TRY(keymat_rsa_open(&parts, &key));
     else if (parts.kty == KTY_EC)
         TRY(open_ec(&parts, &key));
     struct keymat *k = (struct keymat *)secret_alloc(sizeof *k);

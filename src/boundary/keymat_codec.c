@@ -1,6 +1,6 @@
 #include "boundary/keymat_impl.h"
 
-#define VERSION 1u
+#define VERSION 2u
 
 const char *keymat_group_name(enum key_curve crv)
 {
@@ -49,10 +49,6 @@ static hsm_err rsa_fields(struct rd *in, struct keymat_parts *p)
     TRY(rd_lv(in, 8, &p->rsa[RSA_E]));
     TRY(field(in, half, &p->rsa[RSA_P]));
     TRY(field(in, half, &p->rsa[RSA_Q]));
-    TRY(field(in, full, &p->rsa[RSA_D]));
-    TRY(field(in, half, &p->rsa[RSA_DP]));
-    TRY(field(in, half, &p->rsa[RSA_DQ]));
-    TRY(field(in, half, &p->rsa[RSA_QI]));
     struct bytes e = p->rsa[RSA_E];
     bool e_fits = e.n > 0 && e.p[0] != 0 && (e.p[e.n - 1] & 1) != 0 && (e.n > 1 || e.p[0] > 1);
     /* The modulus has its full length and is odd, as OpenSSL's arithmetic relies on. */

@@ -80,11 +80,7 @@ static hsm_err write_rsa(struct wr *w, const EVP_PKEY *key, uint32_t bits)
     TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_N, full));
     TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_E, 0));
     TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_FACTOR1, half));
-    TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_FACTOR2, half));
-    TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_D, full));
-    TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_EXPONENT1, half));
-    TRY(put_number(w, key, OSSL_PKEY_PARAM_RSA_EXPONENT2, half));
-    return put_number(w, key, OSSL_PKEY_PARAM_RSA_COEFFICIENT1, half);
+    return put_number(w, key, OSSL_PKEY_PARAM_RSA_FACTOR2, half);
 }
 
 static hsm_err write_ec(struct wr *w, const EVP_PKEY *key, size_t width)

@@ -12,8 +12,9 @@
 #define KEYMAT_READY       4 /* contexts kept per key: about one per worker */
 
 /* Serialised private part, big-endian:
- *   "KM" u8 version=1, u8 kty, u8 crv, u32 bits, then length-prefixed fields
- *   RSA  n e p q d dp dq qi   n, d: bits/8 bytes; p, q, dp, dq, qi: bits/16 bytes; e: 1..8 bytes
+ *   "KM" u8 version=2, u8 kty, u8 crv, u32 bits, then length-prefixed fields
+ *   RSA  n e p q   n: bits/8 bytes; p, q: bits/16 bytes; e: 1..8 bytes; the rest is computed when
+ *                  the key is opened, so that a key that is not in use takes half of the room
  *   EC   scalar x y           each as wide as the curve's coordinate
  *   oct  bytes                bits/8 bytes
  * Nothing may follow. */
@@ -22,10 +23,6 @@ enum {
     RSA_E,
     RSA_P,
     RSA_Q,
-    RSA_D,
-    RSA_DP,
-    RSA_DQ,
-    RSA_QI,
     RSA__FIELDS
 };
 struct keymat_parts {
@@ -39,6 +36,10 @@ struct keymat_parts {
 /* Views into b. HSM_E_CORRUPT. */
 HSM_MUST_USE hsm_err keymat_parts_decode(struct bytes b, struct keymat_parts *ret);
 void keymat_head_put(struct wr *w, enum key_type kty, enum key_curve crv, uint32_t bits);
+/* keymat_rsa.c. HSM_E_CORRUPT: the numbers do not make a key. */
+HSM_MUST_USE hsm_err keymat_rsa_open(const struct keymat_parts *p, EVP_PKEY **ret);
+/* A key pair of libcrypto's type of that name. */
+HSM_MUST_USE hsm_err keymat_from_params(const char *type, OSSL_PARAM *params, EVP_PKEY **ret);
 const char *keymat_group_name(enum key_curve crv); /* libcrypto's name of the curve */
 /* Read back the private part as it will be stored, and take its copy and its public half: a key
  * that could not be opened again is no key. */

@@ -220,11 +220,7 @@ static hsm_err rsa_write(const struct rsa_numbers *r, uint32_t bits, struct wr *
     TRY(put_number(w, r->n, full));
     TRY(put_number(w, r->e, (size_t)BN_num_bytes(r->e)));
     TRY(put_number(w, r->p, half));
-    TRY(put_number(w, r->q, half));
-    TRY(put_number(w, r->d, full));
-    TRY(put_number(w, r->dp, half));
-    TRY(put_number(w, r->dq, half));
-    return put_number(w, r->qi, half);
+    return put_number(w, r->q, half);
 }
 
 static hsm_err import_rsa(const struct key_numbers *g, uint32_t bits, struct wr *w,

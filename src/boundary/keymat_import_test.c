@@ -11,6 +11,7 @@ struct sample {
     struct keymat_spec spec;
     struct key_numbers g;
     struct secret_buf private_part;
+    uint8_t computed[4][512]; /* d, dp, dq, qi */
 };
 static struct sample rsa[3], ec[4];
 
@@ -19,6 +20,17 @@ static struct bytes plain(struct bytes b)
     while (b.n > 0 && b.p[0] == 0)
         b = bytes_of(b.p + 1, b.n - 1);
     return b;
+}
+
+/* A number of the opened key that is not stored. */
+static struct bytes computed(const struct keymat *k, const char *param, uint8_t room[512])
+{
+    BIGNUM *n = NULL;
+    assert_int_equal(EVP_PKEY_get_bn_param(k->pkey, param, &n), 1);
+    assert_true(BN_num_bytes(n) <= 512);
+    size_t len = (size_t)BN_bn2bin(n, room);
+    BN_clear_free(n);
+    return bytes_of(room, len);
 }
 
 static void make(struct sample *s, enum key_type kty, enum key_curve crv, uint32_t bits)
@@ -34,14 +46,19 @@ static void make(struct sample *s, enum key_type kty, enum key_curve crv, uint32
         s->g = (struct key_numbers){.d = plain(p.scalar), .x = plain(p.x), .y = plain(p.y)};
         return;
     }
-    s->g = (struct key_numbers){.n = plain(p.rsa[RSA_N]),
-                                .e = plain(p.rsa[RSA_E]),
-                                .d = plain(p.rsa[RSA_D]),
-                                .p = plain(p.rsa[RSA_P]),
-                                .q = plain(p.rsa[RSA_Q]),
-                                .dp = plain(p.rsa[RSA_DP]),
-                                .dq = plain(p.rsa[RSA_DQ]),
-                                .qi = plain(p.rsa[RSA_QI])};
+    struct keymat *k = NULL;
+    assert_int_equal(keymat_open(bytes_of(s->private_part.p, s->private_part.n), &k), HSM_OK);
+    s->g = (struct key_numbers){
+        .n = plain(p.rsa[RSA_N]),
+        .e = plain(p.rsa[RSA_E]),
+        .p = plain(p.rsa[RSA_P]),
+        .q = plain(p.rsa[RSA_Q]),
+        .d = computed(k, OSSL_PKEY_PARAM_RSA_D, s->computed[0]),
+        .dp = computed(k, OSSL_PKEY_PARAM_RSA_EXPONENT1, s->computed[1]),
+        .dq = computed(k, OSSL_PKEY_PARAM_RSA_EXPONENT2, s->computed[2]),
+        .qi = computed(k, OSSL_PKEY_PARAM_RSA_COEFFICIENT1, s->computed[3]),
+    };
+    keymat_unref(k);
 }
 
 static int make_keys(void **state)

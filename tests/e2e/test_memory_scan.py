@@ -2,6 +2,7 @@
 any file of the installation. The test build of the boundary tells the bytes of every new key to a file outside."""
 import base64
 import json
+import math
 import os
 import shutil
 import signal
@@ -27,17 +28,28 @@ def b64u(b):
     return base64.urlsafe_b64encode(b).decode().rstrip("=")
 
 
+def number(n):
+    return n.to_bytes((n.bit_length() + 7) // 8, "big")
+
+
+def rsa_secrets(e, p, q):
+    """Both private exponents: as keys are made, and as they are opened."""
+    shortest, other = pow(e, -1, math.lcm(p - 1, q - 1)), pow(e, -1, (p - 1) * (q - 1))
+    return {k: number(v) for k, v in {"p": p, "q": q, "d": shortest, "d2": other, "dp": other % (p - 1), "dq": other % (q - 1),
+                                      "qi": pow(q, -1, p)}.items()}
+
+
 def fields_of(private):
-    """Name -> bytes of the secret fields of a private part as the boundary encodes it."""
-    assert private[:3] == b"KM\x01", private[:4]
+    """Name -> bytes of the secret fields of a private part as the boundary encodes it, and of what it computes of them."""
+    assert private[:3] == b"KM\x02", private[:4]
     kty, rest, fields = private[3], private[9:], []
     while rest:
         n = int.from_bytes(rest[:4], "big")
         fields.append(rest[4:4 + n])
         assert len(fields[-1]) == n
         rest = rest[4 + n:]
-    if len(fields) == 8:  # n e p q d dp dq qi
-        return dict(zip(("p", "q", "d", "dp", "dq", "qi"), fields[2:]))
+    if len(fields) == 4:
+        return rsa_secrets(*(int.from_bytes(f, "big") for f in fields[1:]))
     if len(fields) == 3:  # scalar x y
         return {"scalar": fields[0]}
     assert len(fields) == 1, (kty, len(fields))
@@ -121,10 +133,6 @@ def use_oct(p, name, bits):
     iv = b64u(os.urandom(16))
     c = p.ok("POST", f"/keys/{name}/encrypt", {"alg": f"A{bits}CBCPAD", "value": text, "iv": iv})["value"]
     assert p.ok("POST", f"/keys/{name}/decrypt", {"alg": f"A{bits}CBCPAD", "value": c, "iv": iv})["value"] == text
-
-
-def number(n):
-    return n.to_bytes((n.bit_length() + 7) // 8, "big")
 
 
 def rsa_jwk():
@@ -224,7 +232,7 @@ def secrets(own, work):
     # Keys that are only prepared count as well.
     assert kinds.count(RSA) > 4 + 2 and len(kinds) - kinds.count(RSA) == 4 + 3 + 2 * 3, kinds
     found = [s for part in parts for s in fields_of(part).values()]
-    assert len(found) == 6 * kinds.count(RSA) + 4 + 3 + 2 * 3
+    assert len(found) == 7 * kinds.count(RSA) + 4 + 3 + 2 * 3
     assert len(known) == len(earlier) == 6 + 1 + 1 + 1 and len(lost) == 6 + 1 + 10
     assert {s.lstrip(b"\0") for s in earlier + known} <= {s.lstrip(b"\0") for s in found}
     return found + lost
