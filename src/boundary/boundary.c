@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "boundary/control.h"
 
 #define CACHE_MIN ((size_t)512 * 1024)
 
@@ -26,7 +27,8 @@ void boundary_end(struct boundary *b, int code, const char *fmt, ...)
 static void exit_process(struct boundary *b, int code, const char *text)
 {
     (void)b;
-    log_write(code == EXIT_QUIESCED ? LOG_INFO_L : LOG_ERROR_L, "%s (exit %d)", text, code);
+    log_write(code == EXIT_QUIESCED || code == EXIT_JOINED ? LOG_INFO_L : LOG_ERROR_L,
+              "%s (exit %d)", text, code);
     _exit(code);
 }
 
@@ -59,13 +61,15 @@ static bool shed_stock(void *stock)
 static hsm_err make_parts(struct boundary *b, const struct boundary_config *c)
 {
     size_t limit = c->cache_bytes != 0 ? c->cache_bytes : secret_size() / 2;
-    TRY(sealer_new(&b->roots, &b->sealer));
     TRY(roles_new(&b->roles));
     TRY(keycache_new(limit < CACHE_MIN ? CACHE_MIN : limit, &b->cache));
     TRY(stock_new(c->prepared, keymat_generate_until, &b->stock));
     keycache_set_spare(b->cache, shed_stock, b->stock);
     TRY(state_new(b->roles, b->cache, &b->state));
     b->state->partition = c->partition;
+    if (b->join.is_joiner)
+        return HSM_OK; /* what follows needs the root secrets */
+    TRY(sealer_new(&b->roots, &b->sealer));
     TRY(audit_new(&b->roots, b->protection, audit_to_ring, b, &b->audit));
     b->audit->partition = c->partition;
     audit_set_pool(b->audit, &b->init.info);
@@ -112,7 +116,8 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
     struct boundary *b = (struct boundary *)calloc(1, sizeof *b);
     if (b == NULL)
         return HSM_E_NOMEM;
-    b->roots = *c->roots;
+    if (c->roots != NULL)
+        b->roots = *c->roots;
     b->fresh = c->fresh;
     b->protection = c->protection;
     b->init = *c->init;
@@ -128,6 +133,8 @@ hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret)
         pthread_mutex_init(&b->gate_lock, NULL) != 0 ||
         pthread_cond_init(&b->gate_changed, NULL) != 0)
         err = HSM_E_NOMEM;
+    if (err == HSM_OK)
+        err = own_join_init(b, c);
     if (err == HSM_OK)
         err = make_parts(b, c);
     if (err == HSM_OK)
@@ -158,6 +165,7 @@ void boundary_free(struct boundary *b)
     worker_done(&b->control);
     (void)close(b->control_event);
     secret_free(b->import_reserve);
+    own_join_done(b);
     auth_free(atomic_load(&b->auth));
     audit_free(b->audit);
     state_free(b->state);

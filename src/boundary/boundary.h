@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include "boundary/job.h"
+#include "boundary/join.h"
 #include "boundary/lease.h"
 #include "boundary/roots.h"
 #include "boundary/stock.h"
@@ -20,6 +21,7 @@ enum boundary_exit {
     EXIT_PROTOCOL = 67,  /* the gateway broke the protocol */
     EXIT_INTEGRITY = 68, /* the gateway gave state that is not ours */
     EXIT_RESOURCES = 69, /* memory, or the gateway does not read any more */
+    EXIT_JOINED = 70,    /* the root secrets came and are sealed: to be started again */
 };
 
 enum phase {
@@ -29,7 +31,8 @@ enum phase {
     PHASE_RESUME = 8,   /* CTL_AUDIT_RESUME */
     PHASE_SERVING = 16, /* requests and transactions */
     PHASE_REFUSED = 32, /* what was loaded is damaged: status and stop only */
-    PHASE__ALL = 63,
+    PHASE_JOIN = 64,    /* no root secrets yet: asks another boundary for them */
+    PHASE__ALL = 127,
 };
 
 #define SLOW_THREADS_MAX 16u
@@ -51,6 +54,23 @@ struct held {
     size_t lease_n, lease_bytes, unreleased_n, unreleased_bytes;
 };
 
+/* own_join.c */
+struct own_join {
+    struct join_self *self; /* NULL: nobody can join here */
+    struct join *join;      /* of either role; NULL as self is */
+    bool is_joiner;
+    bool no_genesis; /* this boundary never makes a pool */
+    bool is_granted; /* the connection under way got the root secrets */
+    bool is_over;    /* joiner: they came, and were sealed or not */
+    hsm_err (*seal)(void *ctx, const struct roots *r);
+    void *seal_ctx;
+    uint32_t conn;        /* joiner: of the last connection */
+    uint64_t started_us;  /* of the connection under way */
+    uint64_t next_us;     /* joiner: when to ask again */
+    const char *told[16]; /* reasons that the log has already */
+    unsigned told_n;
+};
+
 struct boundary {
     struct ring_set rings;
     struct roots roots;
@@ -67,6 +87,7 @@ struct boundary {
     atomic_uint phase;           /* enum phase */
     struct state_claim claim;    /* while loading */
     struct lease lease;
+    struct own_join join;
 
     struct worker control;
     struct worker lane[RING_LANES_MAX + 1]; /* 1.. */
@@ -112,7 +133,7 @@ struct boundary {
 #define IMPORT_FRAME_MAX ((size_t)160 << 10)
 
 struct boundary_config {
-    const struct roots *roots; /* taken over */
+    const struct roots *roots; /* taken over; NULL when joining */
     const char *protection;    /* level of the seal, static text */
     bool fresh;
     struct pool_init *init; /* taken over */
@@ -123,7 +144,12 @@ struct boundary_config {
     unsigned prepared[STOCK__SIZES]; /* RSA keys to keep ready */
     size_t cache_bytes;              /* opened keys; 0: half of the secret memory */
     uint32_t partition;
-    bool alone; /* the only voter of its pool: needs no lease */
+    bool alone;                  /* the only voter of its pool: needs no lease */
+    struct join_self *join_self; /* taken over; NULL: nobody can join here */
+    bool no_genesis;             /* never propose a new pool */
+    bool joining;                /* there are no root secrets: ask another boundary */
+    hsm_err (*seal_roots)(void *ctx, const struct roots *r); /* when joining */
+    void *seal_ctx;
 };
 /* Everything but threads. */
 HSM_MUST_USE hsm_err boundary_new(const struct boundary_config *c, struct boundary **ret);

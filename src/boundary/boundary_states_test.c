@@ -1,9 +1,10 @@
 /* Every message type in every protocol state, on both kinds of lanes: what is not written down here
  * ends the connection, and a message that does not decode does as well. */
 #include "boundary/boundary_testing.h"
+#include "boundary/peer_testing.h"
 
-static const enum phase phases[] = {PHASE_HELLO,  PHASE_LOAD,    PHASE_LOADING,
-                                    PHASE_RESUME, PHASE_SERVING, PHASE_REFUSED};
+static const enum phase phases[] = {PHASE_HELLO,   PHASE_LOAD,    PHASE_LOADING, PHASE_RESUME,
+                                    PHASE_SERVING, PHASE_REFUSED, PHASE_JOIN};
 #define PHASES (sizeof phases / sizeof phases[0])
 
 /* Written down a second time on purpose: the table in commands.c is what is tested. */
@@ -23,12 +24,14 @@ static bool expected(enum phase p, unsigned lane, unsigned type)
         return p == PHASE_RESUME;
     case CTL_APPLY:
     case CTL_TXN_FAILED:
-    case CTL_NET_DATA:
-    case CTL_NET_CLOSE:
+    case CTL_PEER_OPEN:
     case CTL_LEASE_SIGN:
     case CTL_LEASE_GRANT:
     case CTL_RELEASED:
         return p == PHASE_SERVING;
+    case CTL_NET_DATA:
+    case CTL_NET_CLOSE:
+        return p == PHASE_SERVING || p == PHASE_JOIN;
     case CTL_STATUS:
     case CTL_QUIESCE:
         return p != PHASE_HELLO;
@@ -39,11 +42,23 @@ static bool expected(enum phase p, unsigned lane, unsigned type)
 
 static struct rig rig;
 
+static void joining(struct rig *r, struct boundary_config *c)
+{
+    (void)r;
+    c->roots = NULL;
+    c->fresh = false;
+    c->joining = true;
+    c->join_self = peer_self(&(struct peer_options){.partition = 1});
+}
+
 static void reach(struct rig *r, enum phase p)
 {
     rig_init(r);
+    if (p == PHASE_JOIN)
+        r->configure = joining;
     rig_start(r, true);
     r->on_txn = TXN_KEEP;
+    r->net.mode = SERVER_SILENT;
     if (p != PHASE_HELLO)
         RIG_CONTROL(r, CTL_HELLO, hello, .version = WIRE_VERSION, .lanes = RIG_LANES);
     if (p == PHASE_REFUSED)
@@ -159,10 +174,10 @@ static void allowed(void **state)
                 reach(r, phases[p]);
                 r->on_control = on_proof;
                 int ended = give(r, lane, type, minimal(type));
-                /* Zeros are a wrong version, and no transaction of ours. */
-                int want = type == CTL_HELLO   ? EXIT_PROTOCOL + 1
-                           : type == CTL_APPLY ? EXIT_INTEGRITY + 1
-                                               : 0;
+                /* Zeros are a wrong version, no transaction of ours, no incoming connection. */
+                int want = type == CTL_HELLO || type == CTL_PEER_OPEN ? EXIT_PROTOCOL + 1
+                           : type == CTL_APPLY                        ? EXIT_INTEGRITY + 1
+                                                                      : 0;
                 if (ended != want)
                     fail_msg("%s in phase %u: %d", wire_type_name(type), phases[p], ended);
                 n++;
@@ -173,7 +188,7 @@ static void allowed(void **state)
             }
         }
     }
-    assert_int_equal(n, (WIRE_OP__END - OP_KEY_CREATE) + 12 + 10);
+    assert_int_equal(n, (WIRE_OP__END - OP_KEY_CREATE) + 15 + 12);
 }
 
 static void hello_twice(void **state)

@@ -69,6 +69,10 @@ struct rig {
     uint32_t partition;
     bool needs_lease;                                              /* not alone in the pool */
     void (*on_control)(struct rig *r, const struct ring_frame *f); /* other messages; may be NULL */
+    /* May be NULL: sees what comes on the control lane first, true: that was all; may change how
+     * the boundary is made. */
+    bool (*see_control)(struct rig *r, const struct ring_frame *f);
+    void (*configure)(struct rig *r, struct boundary_config *c);
 };
 
 /* What the boundary takes for the wall clock, in place of clock_now.c. */
@@ -261,7 +265,8 @@ static inline bool rig_gateway(struct rig *r)
         }
     }
     while (ring_read(r->gw.in[0], rig_buf, sizeof rig_buf, &f) == HSM_OK) {
-        rig_on_control(r, &f);
+        if (r->see_control == NULL || !r->see_control(r, &f))
+            rig_on_control(r, &f);
         moved = true;
     }
     return rig_issuer(r) || moved;
@@ -456,6 +461,10 @@ static inline void rig_start(struct rig *r, bool fresh)
     assert_int_equal(ring_fds_create(RIG_LANES, &r->fds), HSM_OK);
     assert_int_equal(ring_attach(&r->fds, RING_GATEWAY, &r->gw), HSM_OK);
     assert_int_equal(ring_attach(&r->fds, RING_BOUNDARY, &c.rings), HSM_OK);
+    if (r->configure != NULL)
+        r->configure(r, &c);
+    if (c.roots == NULL)
+        roots_done(&roots);
     assert_int_equal(boundary_new(&c, &r->b), HSM_OK);
     r->b->on_end = rig_noted_end;
     r->ended = 0;

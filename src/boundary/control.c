@@ -65,13 +65,17 @@ bool control_hello(struct boundary *b, const struct ring_frame *f)
         .protection = bytes_str(b->protection),
         .secret_memory = bytes_str(secret_level_name()),
         .fresh = b->fresh ? 1 : 0,
+        .joining = b->join.is_joiner ? 1 : 0,
     };
     uint8_t buf[512];
     struct wr w = wr_of(buf, sizeof buf);
     wire_welcome_put(&w, &welcome);
     HSM_ASSERT(wr_ok(&w) == HSM_OK);
-    set_phase(b, PHASE_LOAD);
-    return control_send(b, CTL_WELCOME, f->id, wr_view(&w));
+    set_phase(b, b->join.is_joiner ? PHASE_JOIN : PHASE_LOAD);
+    if (!control_send(b, CTL_WELCOME, f->id, wr_view(&w)))
+        return false;
+    own_join_tick(b, clock_mono_us()); /* a joiner asks at once */
+    return !boundary_has_ended(b);
 }
 
 static bool loaded(struct boundary *b, uint64_t id, hsm_err err, const char *why)
@@ -185,7 +189,7 @@ bool control_audit_resume(struct boundary *b, const struct ring_frame *f)
     b->next_mark_us = clock_mono_us() + MARK_US;
     ring_flush(b->rings.audit);
     set_phase(b, PHASE_SERVING);
-    if (!b->state->has_pool)
+    if (!b->state->has_pool && !b->join.no_genesis)
         own_genesis(b);
     return true;
 }
@@ -293,7 +297,7 @@ bool control_txn_failed(struct boundary *b, const struct ring_frame *f)
     return true;
 }
 
-/* ---- issuer connections ---- */
+/* ---- connections to issuers and other boundaries ---- */
 
 bool control_net_data(struct boundary *b, const struct ring_frame *f)
 {
@@ -301,9 +305,11 @@ bool control_net_data(struct boundary *b, const struct ring_frame *f)
     if (wire_net_data_decode(f->payload, &m) != HSM_OK)
         return control_undecodable(b, f);
     struct auth *auth = atomic_load(&b->auth);
-    if (auth != NULL)
+    if (own_join_owns(b, m.conn))
+        own_join_data(b, m.conn, m.data);
+    else if (auth != NULL)
         auth_net_data(auth, m.conn, m.data);
-    return true;
+    return !boundary_has_ended(b);
 }
 
 bool control_net_close(struct boundary *b, const struct ring_frame *f)
@@ -312,9 +318,11 @@ bool control_net_close(struct boundary *b, const struct ring_frame *f)
     if (wire_net_close_decode(f->payload, &m) != HSM_OK)
         return control_undecodable(b, f);
     struct auth *auth = atomic_load(&b->auth);
-    if (auth != NULL)
+    if (own_join_owns(b, m.conn))
+        own_join_closed(b, m.conn);
+    else if (auth != NULL)
         auth_net_closed(auth, m.conn);
-    return true;
+    return !boundary_has_ended(b);
 }
 
 /* ---- stop ---- */
@@ -358,6 +366,7 @@ void control_tick(struct boundary *b, uint64_t now)
 {
     held_expire(b, now);
     quiesce_if_idle(b, now);
+    own_join_tick(b, now);
     bool serving = boundary_phase(b) == PHASE_SERVING && !boundary_has_ended(b);
     stock_tick(b->stock, serving && b->state->has_pool && b->state->pool.state == POOL_ACTIVE, now);
     if (!serving)
@@ -370,7 +379,7 @@ void control_tick(struct boundary *b, uint64_t now)
         ring_flush(b->rings.audit);
     }
     if (!b->state->has_pool) {
-        if (!b->genesis_pending && due(&b->next_genesis_us, now, GENESIS_US))
+        if (!b->genesis_pending && !b->join.no_genesis && due(&b->next_genesis_us, now, GENESIS_US))
             own_genesis(b);
         return;
     }

@@ -14,6 +14,7 @@ bool control_apply(struct boundary *b, const struct ring_frame *f);
 bool control_txn_failed(struct boundary *b, const struct ring_frame *f);
 bool control_net_data(struct boundary *b, const struct ring_frame *f);
 bool control_net_close(struct boundary *b, const struct ring_frame *f);
+bool control_peer_open(struct boundary *b, const struct ring_frame *f);  /* own_join.c */
 bool control_lease_sign(struct boundary *b, const struct ring_frame *f); /* lease.c */
 bool control_lease_grant(struct boundary *b, const struct ring_frame *f);
 bool control_released(struct boundary *b, const struct ring_frame *f);
@@ -41,6 +42,24 @@ struct txn *own_begin(struct boundary *b);
 HSM_MUST_USE bool own_send(struct boundary *b, struct job *j);
 /* Make the token verifier once the pool record is there. false: the boundary ended. */
 bool own_start_auth(struct boundary *b);
+
+/* An audit line of something that nobody asked for by a request. rq: detail and audit_note. */
+void own_record(struct boundary *b, struct request *rq, const char *operation, const char *uri,
+                hsm_err err, uint64_t started_us);
+/* Connections that the gateway makes; ctx is the boundary. */
+void own_relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port);
+void own_relay_data(void *ctx, uint32_t conn, struct bytes b);
+void own_relay_close(void *ctx, uint32_t conn);
+
+/* ---- own_join.c: other boundaries ---- */
+HSM_MUST_USE hsm_err own_join_init(struct boundary *b, const struct boundary_config *c);
+void own_join_done(struct boundary *b);
+/* Time-outs; a joiner begins, and begins again. */
+void own_join_tick(struct boundary *b, uint64_t mono_us);
+/* Bytes for, and the end of, a connection of another boundary. */
+bool own_join_owns(const struct boundary *b, uint32_t conn);
+void own_join_data(struct boundary *b, uint32_t conn, struct bytes data);
+void own_join_closed(struct boundary *b, uint32_t conn);
 
 /* ---- own_rotation.c ---- */
 /* One step of what rotation policies want, if something is due by the wall clock. Every tick. */

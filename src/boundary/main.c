@@ -16,17 +16,18 @@
 #include "boundary/test_hooks.h"
 
 struct options {
-    const char *rings, *seal, *seal_provider, *init;
+    const char *rings, *seal, *seal_provider, *init, *admission;
     int cpu[RING_LANES_MAX];
     unsigned cpu_n;
     uint32_t partition;
-    bool alone;
+    bool alone, join;
 };
 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: keyhold-boundary --rings TEXT --seal PATH --init pool.json "
-                          "[--seal-provider TEXT] [--partition N] [--alone] [--cpus N,N,...]\n");
+                          "[--seal-provider TEXT] [--partition N] [--alone] [--admission PATH] "
+                          "[--join] [--cpus N,N,...]\n");
     return EXIT_USAGE;
 }
 
@@ -61,6 +62,8 @@ static bool parse_options(int argc, char **argv, struct options *ret)
         {"cpus", required_argument, NULL, 'c'},
         {"partition", required_argument, NULL, 'n'},
         {"alone", no_argument, NULL, 'a'},
+        {"admission", required_argument, NULL, 'k'},
+        {"join", no_argument, NULL, 'j'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -75,11 +78,16 @@ static bool parse_options(int argc, char **argv, struct options *ret)
             ret->init = optarg;
         else if (c == 'a')
             ret->alone = true;
+        else if (c == 'k')
+            ret->admission = optarg;
+        else if (c == 'j')
+            ret->join = true;
         else if (c == 'n' ? !parse_partition(optarg, &ret->partition)
                           : c != 'c' || !parse_cpus(optarg, ret))
             return false;
     }
-    return optind == argc && ret->rings != NULL && ret->seal != NULL && ret->init != NULL;
+    return optind == argc && ret->rings != NULL && ret->seal != NULL && ret->init != NULL &&
+           (!ret->join || ret->admission != NULL);
 }
 
 static hsm_err read_file(const char *path, uint8_t *buf, size_t cap, size_t *ret_n)
@@ -123,15 +131,44 @@ static bool load_init(const char *path, struct pool_init *ret)
     return err == HSM_OK;
 }
 
+/* A joiner's seal, made ready before the sandbox closes. */
+static struct seal_sink sink = {.fd = -1};
+
+static hsm_err seal_into(void *ctx, const struct roots *r)
+{
+    return seal_join_finish((struct seal_sink *)ctx, r);
+}
+
+/* What other boundaries are shown of this one; with an admission key only. */
+static bool load_self(const struct options *o, const struct pool_init *init,
+                      struct boundary_config *config)
+{
+    char text[512] = "";
+    if (o->admission == NULL)
+        return true;
+    hsm_err err = join_self_load(o->admission, init->info.name, o->partition, config->protection,
+                                 &init->peers, &config->join_self, text, sizeof text);
+    if (err != HSM_OK)
+        log_error("%s: %s", text, hsm_err_name(err));
+    return err == HSM_OK;
+}
+
 /* The first boundary of a pool makes the root secrets. Only a file that is certainly not there says
  * that it is the first: new secrets in the place of ones that just cannot be read would be the end
  * of the pool. */
-static bool load_roots(struct seal *seal, const char *pool_name, struct roots *ret, bool *ret_fresh)
+static bool load_roots(struct seal *seal, bool join, const char *pool_name, struct roots *ret,
+                       struct boundary_config *config)
 {
     char text[512] = "";
     hsm_err err = seal_load(seal, ret, text, sizeof text);
-    *ret_fresh = err == HSM_E_NOT_FOUND;
-    if (*ret_fresh) {
+    if (err == HSM_E_NOT_FOUND && join) {
+        config->joining = true;
+        config->roots = NULL;
+        config->seal_roots = seal_into;
+        config->seal_ctx = &sink;
+        err = seal_join_begin(seal, &sink, text, sizeof text);
+    } else if (err == HSM_E_NOT_FOUND) {
+        config->fresh = true;
         log_info("%s: new root secrets are made", text);
         err = roots_generate(pool_name, ret);
         if (err == HSM_OK)
@@ -166,6 +203,8 @@ static int keep_list(const struct ring_fds *fds, const struct boundary *b, int *
     keep[n++] = b->control_event;
     for (unsigned i = 1; i <= b->rings.lanes; i++)
         keep[n++] = b->inbox[i].event;
+    if (sink.fd >= 0)
+        keep[n++] = sink.fd;
     int extra = test_keylog_fd();
     if (extra >= 0)
         keep[n++] = extra;
@@ -174,7 +213,7 @@ static int keep_list(const struct ring_fds *fds, const struct boundary *b, int *
 
 static int run(struct boundary *b, const struct ring_fds *fds)
 {
-    int keep[sizeof fds->event / sizeof fds->event[0] + RING_LANES_MAX + 4];
+    int keep[sizeof fds->event / sizeof fds->event[0] + RING_LANES_MAX + 5];
     char text[256] = "";
     char level[256];
     int n = keep_list(fds, b, keep);
@@ -235,15 +274,17 @@ int main(int argc, char **argv)
                                      .cpu = o.cpu,
                                      .cpu_n = o.cpu_n,
                                      .partition = o.partition,
-                                     .alone = o.alone};
+                                     .alone = o.alone,
+                                     .no_genesis = o.join};
     if (!load_init(o.init, &init))
         return EXIT_SETUP;
-    if (!load_roots(seal, init.info.name, &roots, &config.fresh)) {
+    config.protection = seal_protection(seal);
+    if (!load_roots(seal, o.join, init.info.name, &roots, &config) ||
+        !load_self(&o, &init, &config)) {
         seal_end(seal);
         pool_init_done(&init);
         return EXIT_SETUP;
     }
-    config.protection = seal_protection(seal);
     seal_end(seal);
     if (ring_fds_parse(o.rings, &fds) != HSM_OK ||
         ring_attach(&fds, RING_BOUNDARY, &config.rings) != HSM_OK) {

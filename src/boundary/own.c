@@ -170,9 +170,32 @@ void own_end(struct boundary *b, struct job *j, hsm_err err)
     job_end(j);
 }
 
-/* ---- token verifier ---- */
+/* ---- audit lines; the caller is the pool itself ---- */
 
-static void relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port)
+void own_record(struct boundary *b, struct request *rq, const char *operation, const char *uri,
+                hsm_err err, uint64_t started_us)
+{
+    static char who_text[] = "\"{\\\"claim\\\":{\\\"appid\\\":\\\"keyhold-boundary\\\"}}\"";
+    static struct identity who = {.audit_string = who_text};
+    rq->caller =
+        (struct wire_caller){.user_agent = bytes_str("keyhold-boundary"), .uri = bytes_str(uri)};
+    uuid_new_v1(&rq->caller.activity);
+    rq->who = &who;
+    const struct audit_event e = {
+        .rq = rq,
+        .operation = operation,
+        .err = err,
+        .status = hsm_err_http(err),
+        .duration_ms = (clock_mono_us() - started_us) / 1000,
+    };
+    audit_append(b->audit, audit_render(b->audit, &e, b->control.line, AUDIT_LINE_MAX));
+    ring_flush(b->rings.audit);
+    rq->who = NULL;
+}
+
+/* ---- connections through the gateway ---- */
+
+void own_relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port)
 {
     uint8_t buf[512];
     struct wr w = wr_of(buf, sizeof buf);
@@ -184,7 +207,7 @@ static void relay_open(void *ctx, uint32_t conn, const char *host, uint16_t port
 
 #define RELAY_CHUNK 16384u
 
-static void relay_data(void *ctx, uint32_t conn, struct bytes b)
+void own_relay_data(void *ctx, uint32_t conn, struct bytes b)
 {
     uint8_t buf[RELAY_CHUNK + 64];
     while (b.n > 0) {
@@ -197,7 +220,7 @@ static void relay_data(void *ctx, uint32_t conn, struct bytes b)
     }
 }
 
-static void relay_close(void *ctx, uint32_t conn)
+void own_relay_close(void *ctx, uint32_t conn)
 {
     uint8_t buf[64];
     struct wr w = wr_of(buf, sizeof buf);
@@ -205,6 +228,8 @@ static void relay_close(void *ctx, uint32_t conn)
     wire_net_close_put(&w, &m);
     (void)control_send((struct boundary *)ctx, CTL_NET_CLOSE, 0, wr_view(&w));
 }
+
+/* ---- token verifier ---- */
 
 static void relay_keys_changed(void *ctx)
 {
@@ -222,9 +247,9 @@ bool own_start_auth(struct boundary *b)
     if (err == HSM_OK) {
         (void)snprintf(config.tenant, sizeof config.tenant, "%s", p->tenant);
         const struct auth_relay relay = {.ctx = b,
-                                         .open = relay_open,
-                                         .data = relay_data,
-                                         .close = relay_close,
+                                         .open = own_relay_open,
+                                         .data = own_relay_data,
+                                         .close = own_relay_close,
                                          .keys_changed = relay_keys_changed};
         err = auth_new(&config, &relay, &auth);
     }

@@ -16,28 +16,12 @@
 
 /* ---- the record of what was done ---- */
 
-/* The caller is the pool itself. */
 static void record(struct boundary *b, struct job *j, const char *operation, hsm_err err)
 {
-    static char who_text[] = "\"{\\\"claim\\\":{\\\"appid\\\":\\\"keyhold-boundary\\\"}}\"";
-    static struct identity who = {.audit_string = who_text};
     char uri[KEY_NAME_MAX + 16];
-    struct request *rq = &j->rq;
-    (void)snprintf(uri, sizeof uri, "/keys/%.*s/rotate", (int)rq->body.n, (const char *)rq->body.p);
-    rq->caller =
-        (struct wire_caller){.user_agent = bytes_str("keyhold-boundary"), .uri = bytes_str(uri)};
-    uuid_new_v1(&rq->caller.activity);
-    rq->who = &who;
-    const struct audit_event e = {
-        .rq = rq,
-        .operation = operation,
-        .err = err,
-        .status = hsm_err_http(err),
-        .duration_ms = (clock_mono_us() - j->started_us) / 1000,
-    };
-    audit_append(b->audit, audit_render(b->audit, &e, b->control.line, AUDIT_LINE_MAX));
-    ring_flush(b->rings.audit);
-    rq->who = NULL;
+    const struct bytes name = j->rq.body;
+    (void)snprintf(uri, sizeof uri, "/keys/%.*s/rotate", (int)name.n, (const char *)name.p);
+    own_record(b, &j->rq, operation, uri, err, j->started_us);
 }
 
 /* ---- jobs; each has the name of its key as its payload ---- */

@@ -193,6 +193,13 @@ static hsm_err set_prepared(struct parse *p, uint32_t v)
     return known == json_count(&p->d, v) ? HSM_OK : refuse(p, text);
 }
 
+static hsm_err set_peers(struct parse *p, uint32_t v)
+{
+    const char *why;
+    hsm_err err = peer_policy_parse(&p->d, v, &p->out->peers, &why);
+    return err == HSM_OK ? HSM_OK : refuse(p, why);
+}
+
 static hsm_err set_auth(struct parse *p, uint32_t v)
 {
     if (json_type_of(&p->d, v) != JSON_OBJECT)
@@ -214,6 +221,7 @@ static const struct member {
     {"maxKeys", set_max_keys, false},
     {"resourceId", set_resource, false},
     {"preparedKeys", set_prepared, false},
+    {"peers", set_peers, false},
 };
 #define MEMBERS (sizeof members / sizeof members[0])
 

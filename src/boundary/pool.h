@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/uuid.h"
+#include "boundary/peer_policy.h"
 #include "wire/wire.h"
 
 #define POOL_NAME_MAX     24u
@@ -33,7 +34,8 @@ struct pool_init {
     struct pool_info info; /* state POOL_NOT_ACTIVATED, created 0 */
     char admin[POOL_ADMINS_MAX][65];
     unsigned admin_n;
-    unsigned prepared[3]; /* RSA keys to keep ready: 2048, 3072, 4096 bits */
+    unsigned prepared[3];     /* RSA keys to keep ready: 2048, 3072, 4096 bits */
+    struct peer_policy peers; /* which other boundaries may have the root secrets */
 };
 /* Strict: unknown members, wrong types and ranges are HSM_E_BAD_PARAMETER with why[cap]. */
 HSM_MUST_USE hsm_err pool_init_parse(struct bytes json, struct pool_init *ret, char *why,

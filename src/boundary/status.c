@@ -52,7 +52,10 @@ bool control_status(struct boundary *b, const struct ring_frame *f)
 {
     if (f->payload.n != 0)
         return control_undecodable(b, f);
-    struct audit_position at = audit_position(b->audit);
+    /* A boundary that joins has no log yet. */
+    struct audit_position at = {0};
+    if (b->audit != NULL)
+        at = audit_position(b->audit);
     const struct state *s = b->state;
     struct wire_status m = {
         .pool_state = (uint8_t)(s->has_pool ? s->pool.state : POOL_NEW),
@@ -61,7 +64,8 @@ bool control_status(struct boundary *b, const struct ring_frame *f)
         .applied = s->index,
         .audit_seq = at.seq,
         .audit_hash = bytes_of(at.hash, sizeof at.hash),
-        .audit_key = bytes_of(b->audit->spki, b->audit->spki_n),
+        .audit_key =
+            b->audit == NULL ? bytes_of(NULL, 0) : bytes_of(b->audit->spki, b->audit->spki_n),
         .retention_days = s->has_pool ? s->pool.retention_days : 0,
         .purge_protection = s->has_pool && s->pool.purge_protection ? 1 : 0,
         .deleted = s->deleted.n,
