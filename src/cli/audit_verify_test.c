@@ -91,8 +91,8 @@ static void whole(void **state)
     struct log l;
     uint8_t at_two[32];
     begin(&l);
-    assert_int_equal(checkpoint(&l, "\"gap\":false"), HSM_OK);
-    assert_int_equal(add(&l, "{\"a\":1"), HSM_OK);
+    assert_int_equal(checkpoint(&l, "\"partition\":2,\"gap\":false"), HSM_OK);
+    assert_int_equal(add(&l, "{\"a\":1,\"properties\":{\"partition\":2}"), HSM_OK);
     memcpy(at_two, l.hash, 32);
     for (unsigned i = 0; i < 3000; i++)
         assert_int_equal(add(&l, "{\"a\":2"), HSM_OK);
