@@ -36,7 +36,7 @@ struct peers {
     struct asked asked[ASKED_MAX];
     size_t asked_at;
     uv_timer_t expiry;
-    uv_prepare_t turn; /* what piled up in one turn of the loop goes out together */
+    uv_check_t turn; /* after each poll: what piled up goes out together, before the loop sleeps */
     bool is_stopping;
 };
 
@@ -128,11 +128,6 @@ static void judge(struct peers *p)
         (void)uv_timer_start(&p->expiry, on_expiry, wake - now + 1, 0);
 }
 
-static void on_expiry(uv_timer_t *t)
-{
-    judge(t->data);
-}
-
 static void tell_leader(struct peers *p)
 {
     uint64_t leader = store_leader(p->store);
@@ -156,14 +151,23 @@ static void spread_released(struct peers *p)
             send_u64(p, m[i].id, PEERS_RELEASED, p->released);
 }
 
-static void on_turn(uv_prepare_t *h)
+static void turn(struct peers *p)
 {
-    struct peers *p = h->data;
     if (p->store == NULL || p->is_stopping)
         return;
     judge(p);
     spread_released(p);
     tell_leader(p);
+}
+
+static void on_turn(uv_check_t *h)
+{
+    turn(h->data);
+}
+
+static void on_expiry(uv_timer_t *t)
+{
+    turn(t->data);
 }
 
 void peers_applied(struct peers *p, uint64_t index)
@@ -333,10 +337,10 @@ hsm_err peers_new(uv_loop_t *loop, struct control *c, uint64_t self, struct peer
         return HSM_E_NOMEM;
     }
     (void)uv_timer_init(loop, &p->expiry);
-    (void)uv_prepare_init(loop, &p->turn);
+    (void)uv_check_init(loop, &p->turn);
     p->expiry.data = p;
     p->turn.data = p;
-    (void)uv_prepare_start(&p->turn, on_turn);
+    (void)uv_check_start(&p->turn, on_turn);
     *ret = p;
     return HSM_OK;
 }
