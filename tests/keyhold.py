@@ -61,7 +61,7 @@ class Pool:
 
     on_answer = None  # called with method, path and response of every call(); conftest.py sets it
 
-    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False):
+    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False, partitions=None):
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kh-"))
         self.port = port or free_port()
@@ -69,7 +69,7 @@ class Pool:
         self.clock = Clock(self) if clocked else None
         self.bindir = pathlib.Path(CLOCKED if clocked else bindir)
         self.cpus = cpus
-        self.options = list(options)
+        self.options = [*options, *(["--partitions", partitions] if partitions else [])]
         self._env = None
         self._tokens = {}
         self.session = requests.Session()
@@ -90,7 +90,7 @@ class Pool:
 
     def up(self):
         extra = ["--cpus", self.cpus] if self.cpus else []
-        if not (self.home / "partition-0/seal").exists():
+        if not any(self.home.glob("partition-*/seal")):
             extra += self.options
         return self.cli("up", "--port", self.port, "--name", self.name, *extra)
 
@@ -155,7 +155,8 @@ class Pool:
         return "\n".join(out)
 
     def pids(self):
-        """Name -> pid of this installation's processes, from /proc."""
+        """Name -> pid of this installation's processes, from /proc: "boundary" and "gateway" of partition 0, "boundary-1"
+        and so on of the others."""
         found = {}
         mark = str(self.home).encode()
         for p in pathlib.Path("/proc").iterdir():
@@ -167,8 +168,36 @@ class Pool:
                 continue
             name = os.path.basename(argv[0]).decode(errors="replace")
             if name.startswith("keyhold-") and any(mark in a for a in argv):
-                found[name.removeprefix("keyhold-").removesuffix("-test")] = int(p.name)
+                partition = next((m[1] for a in argv if (m := re.search(rb"/partition-([1-9][0-9]*)/", a))), None)
+                suffix = f"-{partition.decode()}" if partition else ""
+                found[name.removeprefix("keyhold-").removesuffix("-test") + suffix] = int(p.name)
         return found
+
+    # ---- partitions
+    def pool_status(self):
+        return json.loads(self.cli("pool", "status", "-o", "json").stdout)
+
+    def partitions(self):
+        return [p["number"] for p in json.loads((self.home / "config.json").read_text()).get("partitions", [{"number": 0}])]
+
+    def partition_status(self, number):
+        """The status line of one partition; None while it does not answer."""
+        with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(str(self.home / f"run/gateway-{number}.sock"))
+            with s.makefile() as f:
+                return json.loads(f.readline())
+        return None
+
+    def wait_whole(self, timeout=60):
+        """All partitions serve, and nothing is under way."""
+        end = time.monotonic() + timeout
+        while True:
+            v = self.pool_status()
+            if v["operation"] == "none" and v["leader"] >= 0 and all(p["state"] == "ready" for p in v["partitions"]):
+                return v
+            assert time.monotonic() < end, f"{v}\n{self.logs()}"
+            time.sleep(0.05)
 
     def wait_ready(self, timeout=30):
         end = time.monotonic() + timeout

@@ -17,7 +17,7 @@ struct partition_view {
     char reason[96]; /* why it has failed */
     bool answers;
     char role[16];
-    char pool_state[32], protection[64], seal[64];
+    char pool_state[32], protection[64];
     int64_t leader; /* number of the partition that leads, as this one knows; -1: none */
     int64_t term, applied, released, lease_ms;
 };

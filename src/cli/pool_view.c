@@ -95,13 +95,12 @@ static void take_gateway(struct partition_view *p, const struct cli_status *s)
     p->answers = true;
     (void)pool_text(d, 0, "state", p->pool_state, sizeof p->pool_state);
     (void)pool_text(d, 0, "protection", p->protection, sizeof p->protection);
-    (void)pool_text(d, 0, "sealProvider", p->seal, sizeof p->seal);
     (void)pool_text(d, 0, "raft.role", p->role, sizeof p->role);
     p->leader = pool_int(d, 0, "raft.leader") - 1;
     p->term = pool_int(d, 0, "raft.term");
     p->applied = pool_int(d, 0, "raft.applied");
     p->released = pool_int(d, 0, "raft.released");
-    p->lease_ms = pool_int(d, 0, "leaseMs");
+    p->lease_ms = pool_int(d, 0, "lease.msLeft");
 }
 
 /* The one that most of them, or the newest term, call their leader. */

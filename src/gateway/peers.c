@@ -265,6 +265,8 @@ void peers_lease_proof(struct peers *p, const struct wire_lease_proof *m)
     struct wr w = wr_of(buf, sizeof buf);
     wire_lease_proof_put(&w, m);
     (void)!store_send(p->store, by, PEERS_LEASE_PROOF, wr_view(&w));
+    /* One that became a member since it was spread last knows nothing of it yet. */
+    send_u64(p, by, PEERS_RELEASED, p->released);
 }
 
 /* ---- from other gateways ---- */

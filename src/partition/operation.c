@@ -123,20 +123,38 @@ static void step_end(struct supervisor *s)
 
 /* ---- leaving the pool ---- */
 
+static bool ask_at(struct supervisor *s, const struct pair *p, const char *line)
+{
+    char path[PATH_MAX];
+    return pair_is_ready(p) &&
+           installation_path(&s->in, path, HOME_CONTROL ".cmd", p->number) == HSM_OK &&
+           ask_start(&s->op.ask, path, line, ASK_MS);
+}
+
+/* Each in turn until one leads. One that shall go gives up the lead first. */
 static bool ask_next(struct supervisor *s)
 {
     struct operation *op = &s->op;
-    char path[PATH_MAX], line[32];
+    const struct pair *old = pair_find(s, leaving(op));
+    char line[32];
+    if (op->leads && old != NULL && ask_at(s, old, "transfer")) {
+        op->leads = false;
+        op->transfers = true;
+        return true;
+    }
+    op->transfers = false;
     (void)snprintf(line, sizeof line, "remove %u", leaving(op) + 1); /* raft ids start at 1 */
     for (unsigned i = 0; i < s->pair_n; i++) {
         const struct pair *p = &s->pair[op->ask_turn++ % s->pair_n];
-        if (p->number == leaving(op) || !pair_is_ready(p))
-            continue;
-        if (installation_path(&s->in, path, HOME_CONTROL ".cmd", p->number) == HSM_OK &&
-            ask_start(&op->ask, path, line, ASK_MS))
+        if (p != old && ask_at(s, p, line))
             return true;
     }
     return false;
+}
+
+static bool is_removed(const char *answer, bool was_transfer)
+{
+    return !was_transfer && (strcmp(answer, "ok") == 0 || strstr(answer, "no such member") != NULL);
 }
 
 static void expel_failed(struct supervisor *s)
@@ -164,11 +182,13 @@ static void step_expel(struct supervisor *s)
     enum ask_result r = ask_step(&op->ask);
     if (r == ASK_WAITS)
         return;
-    if (r == ASK_ANSWERED &&
-        (strcmp(op->ask.line, "ok") == 0 || strstr(op->ask.line, "no member") != NULL)) {
+    if (r == ASK_ANSWERED && is_removed(op->ask.line, op->transfers)) {
         enter(op, STAGE_END, 0);
         return;
     }
+    char leads[32];
+    (void)snprintf(leads, sizeof leads, "node %u leads", leaving(op) + 1);
+    op->leads = r == ASK_ANSWERED && strstr(op->ask.line, leads) != NULL;
     if (!op->failed)
         note(op, "partition %u stays in the pool: %.120s", op->number,
              r == ASK_ANSWERED ? op->ask.line : "no partition answers");

@@ -206,8 +206,8 @@ void pair_on_exit(struct supervisor *s, struct pair *p, struct unit *u, int stat
         log_warn("%s ended with status %d", u->name, WEXITSTATUS(status));
     if (other->pid != 0 && is_boundary)
         unit_end(other, SIGKILL, UNIT_KILL_MS);
-    else if (other->pid != 0) /* it may have something to say: it ends by itself, soon */
-        unit_end(other, p->is_restarting || p->hold ? SIGTERM : SIGKILL, UNIT_KILL_MS);
+    else if (other->pid != 0) /* after an orderly end of the gateway it ends by itself */
+        unit_end(other, expected && exited_with(status, 0) ? SIGTERM : SIGKILL, UNIT_KILL_MS);
     else
         judge(s, p, other->ended_by_us ? u->name : other->name);
 }

@@ -58,6 +58,8 @@ struct operation {
     pid_t helper;
     int helper_status; /* -1: runs */
     struct ask ask;
+    bool transfers; /* it asks for that, not for the removal */
+    bool leads;     /* the one that shall go does, by the last answer */
     unsigned ask_turn;
     int client; /* waits for the end of it; -1: nobody */
 };

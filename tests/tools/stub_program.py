@@ -70,10 +70,11 @@ def boundary_serves(folder):
 def commands(home, number, line):
     leader = (home / "leader").read_text().strip() if (home / "leader").exists() else "0"
     if leader != number:
-        return f"error: partition {leader} leads"
+        return f"error: node {int(leader) + 1} leads"
     word = line.split()
     if word[0] == "transfer":
-        others = [d.name.removeprefix("partition-") for d in sorted(home.glob("partition-*")) if not d.name.endswith("-" + number)]
+        others = [d.parent.name.removeprefix("partition-") for d in sorted(home.glob("partition-*/serving"))
+                  if not d.parent.name.endswith("-" + number)]
         (home / "leader").write_text(str(int(word[1]) - 1) if len(word) > 1 else others[0])
     event(home, f"{line} at {number}")
     return "ok"
