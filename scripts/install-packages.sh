@@ -6,9 +6,9 @@ set -eu
 
 # g++ brings the C++ library that clang's fuzzer runtime is linked with.
 build="gcc g++ libc6-dev make cmake ninja-build pkg-config python3 libssl-dev libuv1-dev liblmdb-dev
- libraft-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev"
+ libraft-dev libseccomp-dev libcurl4-openssl-dev libcmocka-dev libtss2-dev libp11-kit-dev"
 test_="$build git clang llvm clang-format clang-tidy cppcheck python3-venv python3-dev curl openssl procps gdb
- iproute2 mount util-linux"
+ iproute2 mount util-linux swtpm softhsm2"
 conformance="$build python3-venv openssl procps"
 bench="$build nginx-light openssl curl procps util-linux python3-venv linux-perf"
 

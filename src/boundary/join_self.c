@@ -32,6 +32,7 @@ static int verify(X509_STORE_CTX *store, void *arg)
 static SSL_CTX *make_ctx(const struct join_self *s, enum join_role role)
 {
     SSL_CTX *c = SSL_CTX_new(role == JOIN_MEMBER ? TLS_server_method() : TLS_client_method());
+    char sigalgs[] = "ECDSA+SHA256"; /* the macro wants it writable */
     if (c == NULL)
         return NULL;
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -42,7 +43,7 @@ static SSL_CTX *make_ctx(const struct join_self *s, enum join_role role)
     if (SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) == 1 &&
         SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
         SSL_CTX_set_ciphersuites(c, "TLS_AES_256_GCM_SHA384") == 1 &&
-        SSL_CTX_set1_sigalgs_list(c, "ECDSA+SHA256") == 1 && SSL_CTX_set_num_tickets(c, 0) == 1 &&
+        SSL_CTX_set1_sigalgs_list(c, sigalgs) == 1 && SSL_CTX_set_num_tickets(c, 0) == 1 &&
         SSL_CTX_use_certificate(c, s->id.cert) == 1 && SSL_CTX_use_PrivateKey(c, s->id.key) == 1)
         return c;
     SSL_CTX_free(c);

@@ -34,7 +34,8 @@ static void tell_once(struct boundary *b, const char *what, const char *why)
 /* ---- member ---- */
 
 /* peer NULL: it has shown no evidence. */
-static void record(struct boundary *b, const struct evidence *peer, hsm_err err, const char *why)
+static void record(struct boundary *b, const struct evidence *peer, hsm_err err, const char *why,
+                   uint64_t started_us)
 {
     struct request rq = {.b = b};
     char uri[48] = "/partitions/unknown/join";
@@ -47,7 +48,7 @@ static void record(struct boundary *b, const struct evidence *peer, hsm_err err,
                        "evidence %s of pool %s, protection level %s, measurement %s",
                        evidence_provider_name(peer->provider), peer->pool, peer->protection, hex);
     }
-    own_record(b, &rq, "PartitionJoin", uri, err, b->join.started_us);
+    own_record(b, &rq, "PartitionJoin", uri, err, started_us);
 }
 
 /* Recorded before it is on its way. */
@@ -64,7 +65,7 @@ static hsm_err grant(void *ctx, const struct evidence *peer, struct uuid *ret_po
         return HSM_E_DENIED;
     *reason = JOIN_NO_MEMORY;
     TRY(roots_encode(&b->roots, &secret_roots));
-    record(b, peer, HSM_OK, "");
+    record(b, peer, HSM_OK, "", b->join.started_us);
     if (boundary_has_ended(b)) {
         secret_buf_done(&secret_roots);
         return HSM_E_UNAVAILABLE;
@@ -80,7 +81,7 @@ static void member_ended(void *ctx, hsm_err err, const char *why)
 {
     struct boundary *b = (struct boundary *)ctx;
     if (!b->join.is_granted) {
-        record(b, join_peer(b->join.join), err, why);
+        record(b, join_peer(b->join.join), err, why, b->join.started_us);
         tell_once(b, "a boundary may not join", why);
     } else if (err != HSM_OK) {
         log_warn("the joining boundary did not say that it has sealed the root secrets: %s", why);
@@ -92,8 +93,7 @@ static void close_at_once(struct boundary *b, uint32_t conn, hsm_err err, const 
     uint8_t buf[64];
     struct wr w = wr_of(buf, sizeof buf);
     const struct wire_net_close m = {.conn = conn, .err = (uint16_t)err};
-    b->join.started_us = clock_mono_us();
-    record(b, NULL, err, why);
+    record(b, NULL, err, why, clock_mono_us());
     tell_once(b, "a boundary may not join", why);
     wire_net_close_put(&w, &m);
     (void)control_send(b, CTL_NET_CLOSE, 0, wr_view(&w));

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "boundary/seal_helper.h"
 #include "boundary/seal_internal.h"
 
 struct seal {
@@ -14,13 +15,17 @@ struct seal {
     char path[SEAL_PATH_MAX];
     char new_path[SEAL_PATH_MAX];
     struct secret_buf kek;
+    struct seal_helper helper;
 };
 
 static const struct provider {
     const char *suffix, *level;
     seal_kek_fn *kek;
+    bool device; /* in a process of its own */
 } providers[] = {
-    [SEAL_FILE] = {".key", "software", seal_file_kek},
+    [SEAL_FILE] = {".key", "software", seal_file_kek, false},
+    [SEAL_TPM2] = {".tpm2", "tpm2", seal_tpm2_kek, true},
+    [SEAL_PKCS11] = {".pkcs11", "pkcs11", seal_pkcs11_kek, true},
 };
 
 const char *seal_suffix(enum seal_provider p)
@@ -46,7 +51,10 @@ hsm_err seal_begin(const char *provider, const char *path, struct seal **ret, ch
     if (err == HSM_OK)
         err = seal_path(path, ".new", s->new_path, text, cap);
     if (err == HSM_OK)
-        err = seal_path(path, ".pkcs11.tmp", longest, text, cap);
+        err = seal_path(path, ".pin-refused.tmp", longest, text, cap);
+    if (err == HSM_OK && providers[s->spec.provider].device)
+        err = seal_helper_start(providers[s->spec.provider].kek, &s->spec, s->path, &s->helper,
+                                text, cap);
     if (err != HSM_OK) {
         free(s);
         return err;
@@ -59,11 +67,13 @@ void seal_end(struct seal *s)
 {
     if (s == NULL)
         return;
+    seal_helper_done(&s->helper);
     secret_buf_done(&s->kek);
     free(s);
 }
 
-/* make: nothing is sealed under the provider's key, so there may be a new one. */
+/* make: nothing is sealed under the provider's key, so there may be a new one. A helper looked
+ * itself whether there is PATH. */
 static hsm_err kek_get(struct seal *s, bool make, char *text, size_t cap)
 {
     if (s->kek.p != NULL)
@@ -71,7 +81,11 @@ static hsm_err kek_get(struct seal *s, bool make, char *text, size_t cap)
     DEFER(secret_buf_done) struct secret_buf kek = {0};
     if (secret_buf_new(&kek, KEK_LEN) != HSM_OK)
         return seal_say(HSM_E_NOMEM, text, cap, "out of memory while opening %s", s->path);
-    TRY(providers[s->spec.provider].kek(&s->spec, s->path, make, kek.p, text, cap));
+    const struct provider *p = &providers[s->spec.provider];
+    if (p->device)
+        TRY(seal_helper_wait(&s->helper, kek.p, text, cap));
+    else
+        TRY(p->kek(&s->spec, s->path, make, kek.p, text, cap));
     s->kek = kek;
     kek = (struct secret_buf){0};
     return HSM_OK;

@@ -104,6 +104,22 @@ hsm_err seal_file_write(const char *path, struct bytes content, char *text, size
                     path, strerror(errno));
 }
 
+bool seal_sum(struct bytes b, uint8_t sum[SEAL_SUM_LEN])
+{
+    unsigned n = 0;
+    return EVP_Digest(b.p, b.n, sum, &n, EVP_sha256(), NULL) == 1 && n == SEAL_SUM_LEN;
+}
+
+hsm_err seal_sum_check(struct bytes *b)
+{
+    uint8_t sum[SEAL_SUM_LEN];
+    if (b->n < SEAL_SUM_LEN || !seal_sum(bytes_of(b->p, b->n - SEAL_SUM_LEN), sum) ||
+        memcmp(b->p + b->n - SEAL_SUM_LEN, sum, SEAL_SUM_LEN) != 0)
+        return HSM_E_CORRUPT;
+    b->n -= SEAL_SUM_LEN;
+    return HSM_OK;
+}
+
 /* ---- the root secrets under the KEK ---------------------------------------------------------- */
 static void head_put(uint8_t head[HEAD_LEN])
 {

@@ -46,6 +46,11 @@ HSM_MUST_USE hsm_err seal_file_read(const char *path, bool private_only, struct 
                                     char *text, size_t cap);
 HSM_MUST_USE hsm_err seal_file_write(const char *path, struct bytes content, char *text,
                                      size_t cap);
+/* SHA-256 at the end of a provider's file: tells damage from another device. seal_sum_check takes
+ * it off, or says HSM_E_CORRUPT. */
+#define SEAL_SUM_LEN 32u
+HSM_MUST_USE bool seal_sum(struct bytes b, uint8_t sum[SEAL_SUM_LEN]);
+HSM_MUST_USE hsm_err seal_sum_check(struct bytes *b);
 /* The whole content of PATH for these roots, and back. HSM_E_CORRUPT: another key, or damage. */
 HSM_MUST_USE hsm_err seal_box_close(const struct secret_buf *kek, const struct roots *r,
                                     struct secret_buf *ret);

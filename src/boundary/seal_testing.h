@@ -24,13 +24,18 @@ struct place {
     struct roots roots;
 };
 
-static inline void place_init(struct place *p, const char *provider, const char *suffix)
+static inline void place_make(struct place *p, const char *provider, const char *suffix)
 {
     *p = (struct place){.dir = "/tmp/seal_test.XXXXXX", .provider = provider};
     assert_non_null(mkdtemp(p->dir));
     snprintf(p->path, sizeof p->path, "%s/roots.sealed", p->dir);
     snprintf(p->key, sizeof p->key, "%s%s", p->path, suffix);
     snprintf(p->fresh, sizeof p->fresh, "%s.new", p->path);
+}
+
+static inline void place_init(struct place *p, const char *provider, const char *suffix)
+{
+    place_make(p, provider, suffix);
     assert_int_equal(roots_generate("dev", &p->roots), HSM_OK);
 }
 
