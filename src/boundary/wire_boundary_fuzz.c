@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "boundary/commands.h"
 #include "boundary/control.h"
+#include "boundary/peer_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -174,6 +175,7 @@ static void start(void)
                                 .fresh = true,
                                 .slow_threads = 1,
                                 .protection = "software",
+                                .join_self = peer_self(&(struct peer_options){.pool = "fuzz"}),
                                 .alone = true};
     log_init("fuzz", LOG_ERROR_L);
     must(pool_init_parse(bytes_str(pool_json), &init, why, sizeof why));
