@@ -14,7 +14,7 @@ if ! "$keyhold" status >/dev/null 2>&1 && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2
 fi
 
 say "1. Start a pool (first run: it is created)"
-if "$keyhold" status >/dev/null 2>&1; then run status; else run up --port "$port"; fi
+if "$keyhold" status >/dev/null 2>&1; then run status; else run up --port "$port" --partitions 3; fi
 
 say "2. Activate it: three custodians, any two can rebuild it"
 if "$keyhold" status -o json | grep -q '"state":"NotActivated"'; then run activate; else echo "already active"; fi
@@ -47,10 +47,48 @@ if KEYHOLD_CLIENT_ID=$KEYHOLD_GUEST_CLIENT_ID KEYHOLD_CLIENT_SECRET=$KEYHOLD_GUE
     exit 1
 fi
 
-say "7. All of it is in the audit log, chained and signed"
+say "7. Three partitions are one pool: kill one, lose another one for good, and keep wrapping keys"
+partitions() { "$keyhold" partition list -o json | tr '{' '\n'; }
+until [ "$(partitions | grep -c '"number"')" -ge 3 ]; do run partition add; done
+number_of() { sed -n 's/.*"number":\([0-9]*\).*/\1/p'; }
+client() { # a failed call is tried once more; the count of calls goes to a file
+    local n=0
+    while [ ! -e "$work/stop" ]; do
+        w() { "$keyhold" key wrap --name demo-aes --algorithm A256KW --value "$dek"; }
+        w >/dev/null 2>>"$work/first" || w >/dev/null 2>>"$work/failed" || echo failed >>"$work/failed"
+        n=$((n + 1))
+        echo "$n" >"$work/count"
+    done
+}
+work=$(mktemp -d)
+client & client_pid=$!
+trap 'touch "$work/stop"; wait "$client_pid" 2>/dev/null; rm -rf "$work"' EXIT
+led=$(partitions | grep '"leads":true' | number_of)
+pid=$(partitions | sed -n 's/.*"leads":true.*"boundary":\([0-9]*\).*/\1/p')
+printf '$ kill -9 %s    # the boundary of partition %s, which leads\n' "$pid" "$led"
+kill -9 "$pid"
+settled() { [ "$("$keyhold" pool status -o json | grep -c '"operation":"none"')" = 1 ] && ! partitions | grep '"number"' | grep -qv '"state":"ready"'; }
+wait_settled() { for _ in $(seq 600); do if settled; then return; fi; sleep 0.1; done; run pool status; exit 1; }
+sleep 0.3
+wait_settled
+lost=$(partitions | grep '"leads":false' | head -n 1 | number_of)
+pid=$(partitions | sed -n "s/.*\"number\":$lost,.*\"gateway\":\([0-9]*\).*/\1/p")
+printf '$ rm -rf %s/partition-%s; kill -9 %s    # its disk and its process\n' "$KEYHOLD_HOME" "$lost" "$pid"
+kill -STOP "$pid"
+rm -rf "${KEYHOLD_HOME:?}/partition-$lost"
+kill -9 "$pid"
+for _ in $(seq 600); do if ! partitions | grep -q "\"number\":$lost,"; then break; fi; sleep 0.1; done
+wait_settled
+run pool status
+touch "$work/stop"
+wait "$client_pid"
+[ ! -s "$work/failed" ] || { cat "$work/failed" >&2; echo "the client was refused" >&2; exit 1; }
+echo "the client wrapped $(cat "$work/count") keys meanwhile; every call that failed went through at the second try"
+
+say "8. All of it is in the audit log, chained and signed"
 sleep 1.2
 "$keyhold" audit tail -n 5
-run audit verify
+for n in $(partitions | number_of); do run audit verify --partition "$n"; done
 
 say "Go on with the Azure CLI (pip install azure-cli):"
 cat <<TEXT

@@ -13,8 +13,9 @@ bool admission_ensure(const struct cli *c);
 /* One partition, as far as it and the supervisor answer. */
 struct partition_view {
     struct partition_entry entry;
-    char state[16];  /* by the supervisor */
-    char reason[96]; /* why it has failed */
+    char state[16];                    /* by the supervisor */
+    char reason[96];                   /* why it has failed */
+    int64_t boundary_pid, gateway_pid; /* 0: does not run here */
     bool answers;
     char role[16];
     char pool_state[32], protection[64];

@@ -85,10 +85,11 @@ static void print_json(const struct pool_view *v)
     for (unsigned i = 0; i < v->n; i++) {
         const struct partition_view *p = &v->partition[i];
         (void)printf("%s{\"number\":%u,\"state\":\"%s\",\"leads\":%s,\"address\":\"%s\","
-                     "\"rack\":\"%s\",\"applied\":%lld}",
+                     "\"rack\":\"%s\",\"applied\":%lld,\"boundary\":%lld,\"gateway\":%lld}",
                      i > 0 ? "," : "", p->entry.number, p->state,
                      v->leader == (int64_t)p->entry.number ? "true" : "false", p->entry.peer,
-                     p->entry.rack, (long long)p->applied);
+                     p->entry.rack, (long long)p->applied, (long long)p->boundary_pid,
+                     (long long)p->gateway_pid);
     }
     (void)printf("]\n");
 }

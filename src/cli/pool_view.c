@@ -86,6 +86,8 @@ static void take_supervisor(struct pool_view *v, const struct cli_status *s)
             continue;
         (void)pool_text(d, at, "state", p->state, sizeof p->state);
         (void)pool_text(d, at, "reason", p->reason, sizeof p->reason);
+        p->boundary_pid = pool_int(d, at, "boundary");
+        p->gateway_pid = pool_int(d, at, "gateway");
     }
 }
 

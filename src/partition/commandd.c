@@ -103,6 +103,12 @@ static void put_partition(struct json_wr *j, const struct supervisor *s,
     json_put_str(j, e->peer);
     json_name(j, "rack");
     json_put_str(j, e->rack);
+    if (p != NULL) {
+        json_name(j, "boundary");
+        json_put_int(j, p->boundary.pid);
+        json_name(j, "gateway");
+        json_put_int(j, p->gateway.pid);
+    }
     if (p != NULL && p->fate == PAIR_REPLACE) {
         json_name(j, "reason");
         json_put_str(j, p->why);
