@@ -5,7 +5,7 @@ JOBS  := $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: all build demo test bench bench-scale profile fuzz lint format clean help \
         packages-build packages-test packages-bench packages-conformance conformance unit unit-asan unit-tsan unit-clang fuzz-smoke e2e vectors venv \
-        random property fuzz-api
+        random property fuzz-api chaos
 
 all: build
 
@@ -23,6 +23,7 @@ help:
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)
 ## make fuzz-api     requests made from docs/openapi.yaml against a pool, EXAMPLES of each kind (default 200), SEED
 ## make property     random sequences of operations against a model, EXAMPLES of them (default 1000), SEED
+## make chaos        rounds of faults against three partitions under load, CHAOS_ROUNDS of them (default 1000), SEED
 ## make lint         format, clang-tidy, cppcheck, layers, banned calls
 ## make format       rewrite all C files in the project's format
 ## make venv         the Python environments of the end-to-end tests, with the newest az and SDKs
@@ -84,6 +85,10 @@ fuzz-api: packages-test build venv
 property: packages-test build venv
 	@KEYHOLD_EXAMPLES=$${EXAMPLES:-1000} KEYHOLD_SEED=$${SEED:-$$(date +%s)} KEYHOLD_TEST_TIMEOUT=86400 \
 		scripts/property.sh tests/property/test_sequences.py -s
+
+chaos: packages-test build venv
+	@cmake --build --preset release --target test-clock -j $(JOBS) >/dev/null
+	@scripts/chaos.sh
 
 test:
 	@scripts/test-all.sh

@@ -64,13 +64,14 @@ raft_ok || missing="$missing libraft-dev"
 case "${1:-build}" in test | conformance)
     tool node --version 18 nodejs
     tool npm --version 8 npm
-    ;;
-esac
-if [ "${1:-build}" = conformance ]; then
-    # Debian 12: Go of its backports. Rust: the newer one that the security updates bring for browsers.
+    # Debian 12: Go of its backports.
     go=golang-go
     [ "$codename" = bookworm ] && go=golang-1.23-go
     [ -x /usr/lib/go-1.23/bin/go ] || tool go version 1.23 "$go"
+    ;;
+esac
+if [ "${1:-build}" = conformance ]; then
+    # Rust: the newer one that the security updates bring for browsers.
     tool javac -version 17 default-jdk-headless
     tool mvn --version 3.6 maven
     command -v cargo >/dev/null || missing="$missing rustc-web cargo-web" # they would replace an older one
