@@ -229,7 +229,8 @@ int main(void)
         T(store_and_load),          T(level),
         T(wrong_pin_is_tried_once), T(pin_file_of_others),
         T(another_token),           T(another_partitions_key),
-        T(every_damage_is_noticed), T(join_and_next_start), T(one_after_the_other),
+        T(every_damage_is_noticed), T(join_and_next_start),
+        T(one_after_the_other),
     };
 #undef T
     return cmocka_run_group_tests(tests, setup_tokens, teardown_tokens);

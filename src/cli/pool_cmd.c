@@ -42,7 +42,7 @@ static void find_warnings(const struct cli *c, const struct pool_view *v, struct
     struct partition_config cfg;
     unsigned ready = 0;
     for (unsigned i = 0; i < v->n; i++)
-        ready += v->partition[i].answers || strcmp(v->partition[i].state, "elsewhere") == 0;
+        ready += v->partition[i].answers || strcmp(v->partition[i].state, "linked") == 0;
     if (v->leader < 0)
         warn(w, "nobody leads: nothing can be changed, and reading ends with the leases");
     if (ready < v->n)

@@ -105,6 +105,23 @@ static void take_gateway(struct partition_view *p, const struct cli_status *s)
     p->lease_ms = pool_int(d, 0, "lease.msLeft");
 }
 
+/* Of partitions on other hosts only this is known here: whether there is a link with them. */
+static void take_links(struct pool_view *v, const struct cli_status *s)
+{
+    const struct json_doc *d = &s->doc;
+    uint32_t raft = json_get_nn(d, 0, "raft");
+    uint32_t list = raft != JSON_NONE ? json_get_nn(d, raft, "members") : JSON_NONE;
+    for (uint32_t at = json_first(d, list); list != JSON_NONE && at != JSON_NONE;
+         at = json_next(d, list, at)) {
+        struct partition_view *p = pool_view_find(v, (unsigned)(pool_int(d, at, "id") - 1));
+        bool linked = false;
+        uint32_t value = json_get_nn(d, at, "linked");
+        if (p != NULL && strcmp(p->state, "elsewhere") == 0 && value != JSON_NONE &&
+            json_bool(d, value, &linked) == HSM_OK)
+            (void)snprintf(p->state, sizeof p->state, linked ? "linked" : "no link");
+    }
+}
+
 /* The one that most of them, or the newest term, call their leader. */
 static void find_leader(struct pool_view *v)
 {
@@ -135,10 +152,13 @@ bool pool_view_read(const struct cli *c, struct pool_view *ret)
     if (!supervisor_ask(c, "status", &s))
         return false;
     take_supervisor(&v, &s);
-    for (unsigned i = 0; i < v.n; i++)
-        if (strcmp(v.partition[i].state, "elsewhere") != 0 &&
-            cli_partition_status(c, v.partition[i].entry.number, &s))
-            take_gateway(&v.partition[i], &s);
+    for (unsigned i = 0; i < v.n; i++) {
+        if (v.partition[i].entry.remote ||
+            !cli_partition_status(c, v.partition[i].entry.number, &s))
+            continue;
+        take_gateway(&v.partition[i], &s);
+        take_links(&v, &s);
+    }
     find_leader(&v);
     *ret = v;
     return true;

@@ -218,6 +218,22 @@ static void changes_partitions(void **state)
     assert_int_equal(n, 9);
 }
 
+static void samples_of_packaging(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        char sample[300];
+        struct partition_config c;
+        snprintf(sample, sizeof sample, KEYHOLD_SOURCE_DIR "/packaging/config/host-%u.json", i);
+        if (partition_config_load(sample, &c, why, sizeof why) != HSM_OK)
+            fail_msg("%s", why);
+        assert_int_equal(c.partition_n, 3);
+        for (unsigned k = 0; k < 3; k++)
+            assert_int_equal(c.partition[k].remote, k != i);
+        assert_int_equal(c.no_fabric, i != 0);
+    }
+}
+
 static void one_partition_has_no_list(void **state)
 {
     (void)state;
@@ -354,6 +370,7 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(refuses_partitions),
         cmocka_unit_test(changes_partitions),
+        cmocka_unit_test(samples_of_packaging),
         cmocka_unit_test(one_partition_has_no_list),
         cmocka_unit_test(torn_and_large),
         cmocka_unit_test(missing_file),

@@ -337,16 +337,21 @@ static const char *refusal(struct supervisor *s, enum operation_kind kind, unsig
     const struct partition_config *c = &s->in.config;
     if (s->stopping || s->op.kind != OPERATION_NONE)
         return "the pool is being changed already; try again when that is done";
+    bool spread = c->partition_n > s->pair_n;
+    if (kind == OPERATION_ADD && spread)
+        return "the pool is on several hosts: write the new partition into config.json there";
     if (kind == OPERATION_ADD)
         return c->partition_n == PARTITIONS_MAX ? "a pool has at most 9 partitions"
                : pairs_ready(s, NULL) == 0      ? "no partition of the pool is ready here"
                                                 : NULL;
-    if (p == NULL)
+    bool elsewhere =
+        kind == OPERATION_REMOVE && partition_config_find(&s->in.config, number) != NULL;
+    if (p == NULL && !elsewhere)
         return "no partition of that number runs here";
     if (kind == OPERATION_REMOVE && c->partition_n == 1)
         return "it is the only partition of the pool";
     /* The others must be able to go on: a majority of all, before and after. */
-    if (kind == OPERATION_REMOVE && c->partition_n == s->pair_n && !pairs_majority(s, p) &&
+    if (kind == OPERATION_REMOVE && !spread && !pairs_majority(s, p) &&
         !(c->partition_n == 2 && pairs_ready(s, NULL) == 2))
         return "too few of the other partitions are ready";
     return NULL;
@@ -368,7 +373,7 @@ bool operation_begin(struct supervisor *s, enum operation_kind kind, unsigned nu
     if (kind == OPERATION_RESTART) {
         restart(s, p, STAGE_RESTART);
     } else if (kind == OPERATION_REMOVE) {
-        enter(&s->op, p->fate == PAIR_REMOVED ? STAGE_END : STAGE_EXPEL, EXPEL_MS);
+        enter(&s->op, p != NULL && p->fate == PAIR_REMOVED ? STAGE_END : STAGE_EXPEL, EXPEL_MS);
     } else if (kind == OPERATION_REPLACE) {
         p->hold = true;
         pair_kill(p);

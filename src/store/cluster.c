@@ -137,7 +137,8 @@ static void follow_members(struct store *s)
         s->cl.known[s->cl.known_n++] = c->servers[i].id;
         if (!cluster_is_gone(s, c->servers[i].id) &&
             peer_net_set_address(s->cl.net, c->servers[i].id, c->servers[i].address) != HSM_OK)
-            log_warn("member %llu has no usable address", (unsigned long long)c->servers[i].id);
+            /* a pool that began as one partition: the settings have its address, or nobody does */
+            log_debug("member %llu has no usable address", (unsigned long long)c->servers[i].id);
     }
     for (size_t i = 0; i < n; i++) {
         if (server_of(s, before[i]))

@@ -75,7 +75,8 @@ static int net_connect(struct raft_uv_transport *t, struct raft_uv_connect *req,
     if (c == NULL)
         return RAFT_NOMEM;
     c->is_raft = true;
-    if (peer_dial(p, address, c) != HSM_OK) {
+    /* The link's address is the one of libraft's configuration, unless that one is of no use. */
+    if (peer_dial(p, p->address[0] != '\0' ? p->address : address, c) != HSM_OK) {
         peer_conn_close(c, NULL, false);
         return RAFT_NOCONNECTION;
     }

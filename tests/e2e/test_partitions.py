@@ -248,3 +248,23 @@ def test_down_and_up_again(three):
     three.forget_tokens()
     same_through_all(three)
     assert three.ok("GET", "/keys/load") == key
+
+
+def test_from_one_to_three_and_down_to_another_one():
+    """A pool that was made as one partition, and whose first one goes."""
+    with keyhold.Pool(name="grows") as p:
+        for role in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
+            assert p.assign(role, p.env["KEYHOLD_ADMIN_OID"]).status_code == 201
+        p.ok("POST", "/keys/load/create", {"kty": "oct-HSM", "key_size": 256})
+        with Load(p, clients=1):
+            for n in (1, 2):
+                assert p.cli("partition", "add").stdout == f"partition {n} serves\n"
+            same_through_all(p)
+            for n in (0, 1):
+                p.cli("partition", "remove", n)
+        p.down()
+        p.up()
+        assert p.partitions() == [2]
+        p.forget_tokens()
+        same_through_all(p)
+        assert "the loss of one ends the service" in p.cli("pool", "status").stdout

@@ -148,7 +148,8 @@ static inline hsm_err sign_as(struct rig *r, const char *oid)
     struct wr w = wr_of(body, sizeof body);
     wire_crypto_put(&w, &m);
     assert_int_equal(wr_ok(&w), HSM_OK);
-    return rig_call(r, OP_SIGN, rig_token_of(r, oid, 3600), wr_view(&w));
+    rig_wait(r, rig_post(r, 1, OP_SIGN, rig_token_of(r, oid, 3600), wr_view(&w)));
+    return r->answer.there ? (hsm_err)r->answer.err : HSM_E_UNAVAILABLE; /* it ended meanwhile */
 }
 
 /* After every attack: an honest pair on the same pool works, and knows who has rights. */
