@@ -311,12 +311,14 @@ hsm_err installation_start(const struct installation *in, enum program program,
                            const struct ring_fds *rings, pid_t *ret)
 {
     static const char *const names[PROGRAM__COUNT] = {"door", "fabric", "boundary", "gateway"};
+    static const struct partition_entry none;
+    const struct partition_entry *p = partition != NULL ? partition : &none;
     struct process_args a = {0};
     char ring_text[1024] = "";
     char log_name[32], log_path[PATH_MAX];
     if (rings != NULL)
         TRY(ring_fds_format(rings, ring_text, sizeof ring_text));
-    program_log_name(program, partition != NULL ? partition->number : 0, log_name, sizeof log_name);
+    program_log_name(program, p->number, log_name, sizeof log_name);
     TRY(installation_path(in, log_path, HOME_LOG "/%s.log", log_name));
     process_args_add(&a, "%s/keyhold-%s", in->bindir, names[program]);
     if (program == PROGRAM_DOOR)
@@ -324,16 +326,16 @@ hsm_err installation_start(const struct installation *in, enum program program,
     else if (program == PROGRAM_FABRIC)
         fabric_args(in, ready_fd, &a);
     else if (program == PROGRAM_BOUNDARY)
-        boundary_args(in, partition, ring_text, &a);
+        boundary_args(in, p, ring_text, &a);
     else
-        gateway_args(in, partition, ready_fd, ring_text, &a);
+        gateway_args(in, p, ready_fd, ring_text, &a);
     struct process_spec spec = {
         .args = &a,
         .log_path = log_path,
         .ready_fd = ready_fd,
         .rings = rings,
     };
-    inherits(in, program, partition, &spec);
+    inherits(in, program, p, &spec);
     return process_start(&spec, ret);
 }
 

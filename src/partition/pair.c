@@ -6,10 +6,13 @@
 #include "base/log.h"
 #include "partition/supervisor_internal.h"
 
-#define READY_MS      10000u
-#define GOOD_LIFE_MS  3000u
-#define FAILURES_MAX  3u
-#define HANDOVERS_MAX 5u
+#define READY_MS         10000u
+#define GOOD_LIFE_MS     3000u
+#define FAILURES_MAX     3u
+#define HANDOVERS_MAX    5u
+#define HEALTH_EVERY_MS  2000u
+#define HEALTH_ANSWER_MS 5000u
+#define SILENCE_MS       15000u
 
 /* Exit statuses of boundary (src/boundary/boundary.h) and gateway that mean more than a failure. */
 enum {
@@ -43,6 +46,7 @@ struct pair *pair_add(struct supervisor *s, unsigned number)
         return NULL;
     struct pair *p = &s->pair[s->pair_n++];
     *p = (struct pair){.number = number};
+    ask_init(&p->health);
     program_log_name(PROGRAM_BOUNDARY, number, name, sizeof name);
     unit_init(&p->boundary, name);
     program_log_name(PROGRAM_GATEWAY, number, name, sizeof name);
@@ -57,6 +61,7 @@ void pair_drop(struct supervisor *s, unsigned number)
         return;
     unit_gone(&p->boundary);
     unit_gone(&p->gateway);
+    ask_end(&p->health);
     memmove(p, p + 1, (size_t)(&s->pair[s->pair_n] - (p + 1)) * sizeof *p);
     s->pair_n--;
 }
@@ -221,6 +226,7 @@ static void note_ready(struct supervisor *s, struct pair *p)
     if (p->was_ready)
         return;
     p->was_ready = true;
+    p->alive_at = unit_now_ms();
     p->failures = p->handovers = 0;
     p->waits_from = 0;
     p->fate = PAIR_SERVES;
@@ -233,6 +239,31 @@ static void note_ready(struct supervisor *s, struct pair *p)
         if (installation_store_config(&s->in) != HSM_OK)
             e->joined = false; /* with the next start */
     }
+}
+
+/* A partition that serves says its status now and then. One that hangs, or was stopped, is ended,
+ * and starts again. The only one of a pool is left alone. */
+static void check_health(struct supervisor *s, struct pair *p)
+{
+    char path[PATH_MAX];
+    uint64_t now = unit_now_ms();
+    if (p->health.fd >= 0) {
+        enum ask_result r = ask_step(&p->health);
+        /* the gateway's word for a boundary that does not answer it */
+        if (r == ASK_ANSWERED && strstr(p->health.line, "\"state\":\"Unknown\"") == NULL)
+            p->alive_at = now;
+        if (r == ASK_WAITS)
+            return;
+    } else if (now >= p->health_at) {
+        p->health_at = now + HEALTH_EVERY_MS;
+        if (installation_path(&s->in, path, HOME_CONTROL, p->number) == HSM_OK)
+            (void)ask_start(&p->health, path, "", HEALTH_ANSWER_MS);
+    }
+    if (now - p->alive_at < SILENCE_MS || s->in.config.partition_n == 1)
+        return;
+    log_warn("partition %u does not answer any more", p->number);
+    p->alive_at = now;
+    pair_kill(p);
 }
 
 /* A large pool takes its time at every start. */
@@ -248,6 +279,7 @@ void pair_look(struct supervisor *s, struct pair *p)
     char why[80];
     if (pair_is_ready(p)) {
         note_ready(s, p);
+        check_health(s, p);
         return;
     }
     bool waits = !p->hold && !p->is_restarting && e != NULL && e->joined &&

@@ -27,6 +27,9 @@ struct pair {
     unsigned failures;   /* lives in a row that did not become ready */
     unsigned handovers;  /* starts in a row that only took over something */
     uint64_t waits_from; /* not ready since then; 0: it is */
+    struct ask health;   /* of a partition that is ready */
+    uint64_t health_at;  /* next question */
+    uint64_t alive_at;   /* last answer */
     enum pair_end fate;
     char why[80]; /* it has to be replaced */
 };
@@ -109,7 +112,7 @@ bool pairs_majority(const struct supervisor *s, const struct pair *but);
 void pair_start_due(struct supervisor *s, struct pair *p);
 /* One of its processes ended. */
 void pair_on_exit(struct supervisor *s, struct pair *p, struct unit *u, int status);
-/* Notes that it became ready, or takes too long for it. */
+/* Notes that it became ready, takes too long for it, or does not answer any more. */
 void pair_look(struct supervisor *s, struct pair *p);
 /* Gateway first: it drains its clients and lets the boundary finish. */
 void pair_stop(struct pair *p);

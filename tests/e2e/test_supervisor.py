@@ -191,12 +191,16 @@ def test_one_that_fails_three_times_is_replaced(s):
     assert "failed three times in a row" in s.log()
 
 
-def test_one_that_does_not_become_ready_is_replaced(s):
+def test_one_that_is_not_ready_is_replaced_and_one_that_hangs_starts_again(s):
     s.up()
+    stopped = s.pid("gateway", 2)
+    os.kill(stopped, signal.SIGSTOP)
     (s.folder(1) / "slow").write_text("")
     os.kill(s.pid("gateway", 1), signal.SIGKILL)
+    s.wait(lambda: s.numbers() == [0, 2, 3])
+    s.wait(lambda: s.pid("gateway", 2) not in (None, stopped))
     s.settled([0, 2, 3])
-    assert "it is not ready after 1" in s.log()
+    assert "partition 1: it is not ready after 1" in s.log() and "partition 2 does not answer any more" in s.log()
 
 
 def test_without_a_majority_nothing_is_replaced(s):
