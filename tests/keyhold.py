@@ -61,7 +61,7 @@ class Pool:
 
     on_answer = None  # called with method, path and response of every call(); conftest.py sets it
 
-    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False, partitions=None):
+    def __init__(self, name="e2e", home=None, port=None, bindir=BIN, cpus=None, options=(), clocked=False, partitions=1):
         self.own_home = home is None
         self.home = pathlib.Path(home or tempfile.mkdtemp(prefix="kh-"))
         self.port = port or free_port()
@@ -69,7 +69,7 @@ class Pool:
         self.clock = Clock(self) if clocked else None
         self.bindir = pathlib.Path(CLOCKED if clocked else bindir)
         self.cpus = cpus
-        self.options = [*options, *(["--partitions", partitions] if partitions else [])]
+        self.options = [*options, "--partitions", partitions]
         self._env = None
         self._tokens = {}
         self.session = requests.Session()

@@ -23,7 +23,7 @@
 #define PORT_DEFAULT 8443
 #define START_MS     60000
 /* Of a new pool. */
-#define PARTITIONS_DEFAULT 1
+#define PARTITIONS_DEFAULT 3
 #define SOCKET_NAME_MAX    80 /* "run/gateway-0.sock" and the like must fit sockaddr_un below HOME */
 
 /* ---- first-run files ---- */
@@ -308,7 +308,7 @@ int local_up(struct cli *c)
          .help = "serve /metrics, /healthz, /readyz on 127.0.0.1; 0: any port, or off (default)"},
         {.name = "--partitions",
          .kind = ARG_VALUE,
-         .help = "first run: processes that hold the pool together, 1 to 9 (default 1)"},
+         .help = "first run: processes that hold the pool together, 1 to 9 (default 3)"},
         CREATION_ARGS,
         {.name = "--foreground", .kind = ARG_FLAG, .help = "do not return; log to standard error"},
         {.name = NULL},
