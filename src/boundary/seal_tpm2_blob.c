@@ -14,6 +14,7 @@ hsm_err tpm2_blob_encode(const struct tpm2_blob *b, uint8_t *buf, size_t *ret_n)
     if (Tss2_MU_TPM2B_PUBLIC_Marshal(&b->pub, pub, sizeof pub, &pub_n) != TSS2_RC_SUCCESS ||
         Tss2_MU_TPM2B_PRIVATE_Marshal(&b->priv, priv, sizeof priv, &priv_n) != TSS2_RC_SUCCESS)
         return HSM_E_INTERNAL;
+    HSM_ASSERT(buf != NULL); /* gcc 14 sees a path without it */
     struct wr w = wr_of(buf, TPM2_BLOB_MAX);
     wr_bytes(&w, head, sizeof head);
     wr_u32(&w, b->pcrs);
