@@ -110,6 +110,8 @@ void propose_fail_all(struct store *s, hsm_err err)
 
 static void given_add(struct store *s, struct proposal *p)
 {
+    if (s->in_flight == 0)
+        s->progress_at = uv_now(s->loop);
     p->prev = NULL;
     p->next = s->given;
     if (s->given)
