@@ -13,6 +13,7 @@ struct member {
     uint64_t id;          /* 0: free */
     uint64_t lease_until; /* ms */
     uint64_t applied;
+    uint64_t owes; /* to have applied this before it gets another lease */
 };
 
 /* A proof that the own boundary was asked for. */
@@ -259,8 +260,10 @@ void peers_lease_proof(struct peers *p, const struct wire_lease_proof *m)
         return;
     }
     struct member *member = leads(p) && is_member(p, by) ? member_of(p, by, true) : NULL;
-    if (member == NULL)
+    /* What others wait for is not held up twice by one that does not get on. */
+    if (member == NULL || member->applied < member->owes)
         return;
+    member->owes = p->applied;
     member->lease_until = now_ms() + LEASE_MS + LEASE_DRIFT_MS;
     struct wr w = wr_of(buf, sizeof buf);
     wire_lease_proof_put(&w, m);

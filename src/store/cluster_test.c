@@ -2,6 +2,7 @@
  * loss of the leader, a node that is far behind, removal. */
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include "store/peer_testing.h"
 #undef KIT_UNUSED
 #include "store/testkit.h"
@@ -266,6 +267,67 @@ static void test_far_behind(void **state)
     free(t);
 }
 
+static void copy_dir(const char *from, const char *to)
+{
+    const char *const argv[] = {"cp", "-a", from, to, NULL};
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* A member's disk is put back to an earlier day: it gets again what it had. */
+static void put_back_a_disk(unsigned threshold)
+{
+    struct trio *t = calloc(1, sizeof *t);
+    char saved[256 + 8], old[256 + 8];
+    open_trio(t, threshold);
+    start_all(t);
+    for (uint64_t n = 1; n <= 5; n++)
+        assert_int_equal(write_one(t, 0, n, 0, n, "7"), HSM_OK);
+    UNTIL(t, leader(t) >= 0, 5000);
+    int victim = (leader(t) + 1) % 3, other = leader(t);
+    (void)snprintf(saved, sizeof saved, "%s-saved", t->dir[victim]);
+    (void)snprintf(old, sizeof old, "%s-old", t->dir[victim]);
+    stop(t, victim);
+    copy_dir(t->dir[victim], saved);
+    start(t, victim);
+    for (uint64_t n = 6; n <= 200; n++)
+        assert_int_equal(write_one(t, other, n, 0, n, "7"), HSM_OK);
+    UNTIL(t, same(t, 200, 200), 5000);
+    stop(t, victim);
+    assert_int_equal(rename(t->dir[victim], old), 0);
+    assert_int_equal(rename(saved, t->dir[victim]), 0);
+    start(t, victim);
+    if (threshold > 0) {
+        UNTIL(t, t->kit[victim].fatal != HSM_OK, 10000);
+        assert_int_equal(t->kit[victim].fatal, HSM_E_STALE); /* the state came as a whole */
+        stop(t, victim);
+        start(t, victim);
+    }
+    assert_int_equal(write_one(t, other, 201, 0, 201, "7"), HSM_OK);
+    UNTIL(t, is_voter(t, victim) && same(t, 201, 201) && same(t, 200, 200), 10000);
+    kit_rm(old);
+    close_trio(t);
+    free(t);
+}
+
+static void test_old_disk(void **state)
+{
+    (void)state;
+    put_back_a_disk(0);
+}
+
+static void test_old_disk_far_behind(void **state)
+{
+    (void)state;
+    put_back_a_disk(32);
+}
+
 static void test_replaced(void **state)
 {
     struct trio *t = calloc(1, sizeof *t);
@@ -313,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_three),    cmocka_unit_test(test_leader_lost),
         cmocka_unit_test(test_barrier),  cmocka_unit_test(test_far_behind),
         cmocka_unit_test(test_replaced), cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_old_disk), cmocka_unit_test(test_old_disk_far_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,12 @@ struct barrier {
     struct barrier_waiter waiter[BARRIER_WAITERS];
 };
 
+/* What a member said in a term that its log has. */
+struct rewound_member {
+    uint64_t id, term, stored;
+    unsigned times; /* that it said less */
+};
+
 /* What a store with peers has besides. */
 struct cluster {
     struct peer_net *net; /* NULL: one voter */
@@ -93,6 +99,9 @@ struct cluster {
     struct proposal *forwarded; /* doubly linked */
     int (*io_snapshot_put)(struct raft_io *, unsigned, struct raft_io_snapshot_put *,
                            const struct raft_snapshot *, raft_io_snapshot_put_cb);
+    int (*io_start)(struct raft_io *, unsigned, raft_io_tick_cb, raft_io_recv_cb);
+    raft_io_recv_cb io_recv;
+    struct rewound_member rewound[STORE_MEMBERS_MAX];
     struct fetch *fetch;   /* we fetch */
     struct offer *offered; /* others fetch from us */
     bool copying;          /* a worker makes a copy */
@@ -205,6 +214,9 @@ void notice_start(struct store *s);
 /* barrier.c */
 void barrier_submit_cb(uv_timer_t *t);
 void barrier_fail(struct store *s);
+
+/* rewound.c: instead of libraft's raft_io.start */
+int rewound_io_start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_recv_cb recv);
 
 /* fetch.c */
 int fetch_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,

@@ -255,6 +255,8 @@ static hsm_err init(struct store *s)
         raft_uv_set_connect_retry_delay(&s->io, RECONNECT_MS);
         s->cl.io_snapshot_put = s->io.snapshot_put;
         s->io.snapshot_put = fetch_snapshot_put;
+        s->cl.io_start = s->io.start;
+        s->io.start = rewound_io_start;
     }
     return HSM_OK;
 }
