@@ -162,6 +162,12 @@ static void expel_failed(struct supervisor *s)
     struct operation *op = &s->op;
     struct pair *p = pair_find(s, leaving(op));
     op->retry_at = unit_now_ms() + RETRY_MS;
+    if (p != NULL && op->kind == OPERATION_REMOVE && !p->hold &&
+        unit_now_ms() + EXPEL_MS > op->deadline + ASK_MS) {
+        log_warn("partition %u does not leave by itself: %s", p->number, op->text);
+        p->hold = true; /* it was to end anyway, and the others choose another leader */
+        pair_kill(p);
+    }
     /* A replaced one is asked away as long as it takes: it must not count any more. */
     if (unit_now_ms() < op->deadline || op->failed || op->kind == OPERATION_REPLACE)
         return;
@@ -190,8 +196,9 @@ static void step_expel(struct supervisor *s)
     (void)snprintf(leads, sizeof leads, "node %u leads", leaving(op) + 1);
     op->leads = r == ASK_ANSWERED && strstr(op->ask.line, leads) != NULL;
     if (!op->failed)
-        note(op, "partition %u stays in the pool: %.120s", op->number,
-             r == ASK_ANSWERED ? op->ask.line : "no partition answers");
+        note(op, "partition %u stays in the pool: %.120s%s", op->number,
+             r == ASK_ANSWERED ? op->ask.line : "no partition answers",
+             op->transfers ? " (to give up the lead)" : "");
     expel_failed(s);
 }
 

@@ -251,6 +251,17 @@ def test_add_and_remove(s):
     s.settled([1, 2, 4])
 
 
+def test_a_leader_that_does_not_let_go_is_ended(s):
+    s.up()
+    (s.folder(0) / "stubborn").write_text("")
+    gateway = s.pid("gateway", 0)
+    remove = subprocess.Popen([s.bin / "keyhold", "--home", s.home, "partition", "remove", "0"], stdout=subprocess.PIPE, text=True)
+    s.wait(lambda: s.pid("gateway", 0) != gateway)
+    (s.home / "leader").write_text("1")  # as the others do
+    assert remove.communicate(timeout=30)[0].startswith("partition 0 was removed")
+    s.settled([1, 2])
+
+
 def test_from_one_to_two_and_back(s):
     s.up(1)
     assert s.cli("partition", "add") == "partition 1 serves\n"

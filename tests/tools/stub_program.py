@@ -4,6 +4,7 @@ sockets and end as the files say that a test puts beside them.
   HOME/leader            number of the partition that leads (missing: 0)
   partition-N/status-P   exit status of program P (boundary, gateway) at its next starts
   partition-N/slow       the gateway never becomes ready
+  partition-N/stubborn   it does not give up the lead
   HOME/events            what happened, a line each"""
 import contextlib
 import json
@@ -71,6 +72,8 @@ def commands(home, number, line):
     leader = (home / "leader").read_text().strip() if (home / "leader").exists() else "0"
     if leader != number:
         return f"error: node {int(leader) + 1} leads"
+    if (home / f"partition-{number}" / "stubborn").exists():
+        return "error: another change is under way"
     word = line.split()
     if word[0] == "transfer":
         others = [d.parent.name.removeprefix("partition-") for d in sorted(home.glob("partition-*/serving"))
