@@ -36,9 +36,10 @@ struct partition_view *pool_view_find(struct pool_view *v, unsigned number);
 /* A line to the supervisor; it may take its time. "ok" or what follows it in ret->text; otherwise
  * the error was printed. */
 bool supervisor_ask(const struct cli *c, const char *line, struct cli_status *ret);
-/* A line to the gateway that leads. */
-bool leader_ask(const struct cli *c, const struct pool_view *v, const char *line,
-                struct cli_status *ret);
+
+/* The one that leads hands over to that partition (-1: any), asked again until it has done so.
+ * *ret is the pool afterwards. Prints the error. */
+bool leader_transfer(const struct cli *c, int64_t to, struct pool_view *ret);
 
 int cmd_pool_status(struct cli *c);
 int cmd_pool_roll(struct cli *c);

@@ -154,26 +154,18 @@ static int cmd_remove(struct cli *c)
 
 static int cmd_transfer(struct cli *c)
 {
-    static struct cli_status s;
     struct partition_config cfg;
     struct pool_view v;
-    char line[32] = "transfer";
     long number;
     int ret;
     if (!begin(c, "partition transfer [N]", &cfg, &number, &ret) ||
         (number >= 0 && !check_number(&cfg, number, &ret)))
         return ret;
-    if (!pool_view_read(c, &v))
+    if (cfg.partition_n == 1)
+        return cli_fail(CLI_FAILED, "it is the only partition of the pool");
+    if (!leader_transfer(c, number, &v))
         return CLI_FAILED;
-    if (number >= 0 && v.leader == number) {
-        (void)printf("partition %ld leads already\n", number);
-        return CLI_OK;
-    }
-    if (number >= 0) /* raft ids start at 1 */
-        (void)snprintf(line, sizeof line, "transfer %ld", number + 1);
-    if (!leader_ask(c, &v, line, &s))
-        return CLI_FAILED;
-    (void)printf("partition %lld gives up the lead\n", (long long)v.leader);
+    (void)printf("partition %lld leads\n", (long long)v.leader);
     return CLI_OK;
 }
 

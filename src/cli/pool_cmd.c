@@ -182,7 +182,7 @@ static bool roll_one(const struct cli *c, unsigned number, struct pool_view *v)
     static struct cli_status s;
     char line[32];
     if (v->leader == (int64_t)number && v->n > 1 &&
-        (!leader_ask(c, v, "transfer", &s) || !wait_settled(c, number, v)))
+        (!leader_transfer(c, -1, v) || !wait_settled(c, number, v)))
         return false;
     (void)snprintf(line, sizeof line, "restart %u", number);
     if (!supervisor_ask(c, line, &s) || !wait_settled(c, -1, v))

@@ -1,14 +1,19 @@
 /* What supervisor and partitions say of the pool, put together. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/partition.h"
 #include "cli/pool.h"
 #include "partition/supervisor.h"
 
-#define ASK_S       10
-#define SUPERVISE_S 300
+#define ASK_S             10
+#define SUPERVISE_S       300
+#define TRANSFER_MS       30000
+#define TRANSFER_AGAIN_MS 2000
+#define LOOK_MS           50
 
 struct partition_view *pool_view_find(struct pool_view *v, unsigned number)
 {
@@ -50,23 +55,6 @@ bool supervisor_ask(const struct cli *c, const char *line, struct cli_status *re
     if (!cli_ask(path, line, SUPERVISE_S, ret)) {
         (void)cli_fail(CLI_FAILED, "the pool in %s does not run; start it with `keyhold up`",
                        c->home);
-        return false;
-    }
-    return take_answer(ret) || print_error(ret);
-}
-
-bool leader_ask(const struct cli *c, const struct pool_view *v, const char *line,
-                struct cli_status *ret)
-{
-    char path[PATH_MAX];
-    if (v->leader < 0) {
-        (void)cli_fail(CLI_FAILED, "no partition leads the pool; see `keyhold pool status`");
-        return false;
-    }
-    cli_partition_path(c, HOME_CONTROL, (unsigned)v->leader, ".cmd", path);
-    if (!cli_ask(path, line, ASK_S, ret)) {
-        (void)cli_fail(CLI_FAILED, "partition %lld, which leads, does not answer here",
-                       (long long)v->leader);
         return false;
     }
     return take_answer(ret) || print_error(ret);
@@ -161,5 +149,42 @@ bool pool_view_read(const struct cli *c, struct pool_view *ret)
     }
     find_leader(&v);
     *ret = v;
+    return true;
+}
+
+/* ---- handing over the lead ---- */
+
+static bool has_moved(const struct pool_view *v, int64_t from, int64_t to)
+{
+    return to >= 0 ? v->leader == to : v->leader >= 0 && v->leader != from;
+}
+
+bool leader_transfer(const struct cli *c, int64_t to, struct pool_view *ret)
+{
+    static struct cli_status s;
+    char line[32] = "transfer";
+    uint64_t end = clock_mono_us() / 1000 + TRANSFER_MS, again = 0;
+    if (to >= 0) /* raft ids start at 1 */
+        (void)snprintf(line, sizeof line, "transfer %lld", (long long)to + 1);
+    if (!pool_view_read(c, ret))
+        return false;
+    int64_t from = ret->leader;
+    while (!has_moved(ret, from, to)) {
+        uint64_t now = clock_mono_us() / 1000;
+        char path[PATH_MAX];
+        if (now > end) {
+            (void)cli_fail(CLI_FAILED, "partition %lld does not give up the lead: %s",
+                           (long long)ret->leader, s.text);
+            return false;
+        }
+        if (now >= again && ret->leader >= 0) { /* one that came to nothing is over by then */
+            again = now + TRANSFER_AGAIN_MS;
+            cli_partition_path(c, HOME_CONTROL, (unsigned)ret->leader, ".cmd", path);
+            (void)cli_ask(path, line, ASK_S, &s);
+        }
+        (void)poll(NULL, 0, LOOK_MS);
+        if (!pool_view_read(c, ret))
+            return false;
+    }
     return true;
 }

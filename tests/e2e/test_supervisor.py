@@ -287,9 +287,9 @@ def test_a_partition_that_cannot_join_is_taken_back(s):
 
 def test_transfer_and_roll(s):
     s.up()
-    assert s.cli("partition", "transfer", 1) == "partition 0 gives up the lead\n"
-    assert s.cli("partition", "transfer", 1) == "partition 1 leads already\n"
-    assert "transfer 2 at 0" in s.events()
+    for _ in range(2):
+        assert s.cli("partition", "transfer", 1) == "partition 1 leads\n"
+    assert [e for e in s.events() if e.startswith("transfer")] == ["transfer 2 at 0"]
     (s.home / "events").unlink()
     assert s.cli("pool", "roll") == "".join(f"partition {n} was restarted\n" for n in (0, 2, 1))
     order = [e.split()[1] for e in s.events() if e.startswith("gateway")]
