@@ -65,7 +65,7 @@ format:
 	@scripts/format.sh
 fuzz-smoke: packages-test
 	@scripts/preset.sh fuzz -j $(JOBS)
-	@scripts/fuzz.sh $${FUZZ_SECONDS:-10}
+	@scripts/fuzz.sh $${FUZZ_SECONDS:-5}
 fuzz: packages-test
 	@scripts/preset.sh fuzz -j $(JOBS)
 	@scripts/fuzz.sh $${FUZZ_SECONDS:-600}
