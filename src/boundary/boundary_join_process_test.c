@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include "boundary/join_relay_testing.h"
+#include "boundary/seal_tpm_testing.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1
@@ -16,6 +17,7 @@
 #endif
 
 static char dir[64];
+static const char *evidence; /* of the next boundaries; NULL: not said */
 
 static const char *in_dir(const char *name)
 {
@@ -52,7 +54,8 @@ static int remove_dir(void **state)
 {
     static const char *const names[] = {"admission", "other",     "readable",  "short",
                                         "pool.json", "seal0",     "seal0.key", "seal1",
-                                        "seal1.key", "seal1.new", "seal2.key", "seal2.new"};
+                                        "seal1.key", "seal1.new", "seal2",     "seal2.key",
+                                        "seal2.new", "seal3.key", "seal3.new"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         (void)unlink(in_dir(names[i]));
@@ -87,6 +90,8 @@ static void spawn(struct rig *r, const char *number, const char *admission, bool
                                 number,
                                 "--admission",
                                 in_dir(admission),
+                                "--evidence",
+                                evidence == NULL ? "software" : evidence,
                                 joins ? "--join" : NULL,
                                 NULL};
     (void)execv(BOUNDARY_TEST_PROGRAM, (char *const *)(uintptr_t)argv);
@@ -207,12 +212,111 @@ static void bad_admission_files(void **state)
     relay_done();
 }
 
+/* pool.json with these "peers". */
+static void put_pool(const char *peers)
+{
+    char json[sizeof relay.member.pool_json + 512];
+    snprintf(json, sizeof json, "%.*s,\"peers\":%s}", (int)strlen(relay.member.pool_json) - 1,
+             relay.member.pool_json, peers);
+    assert_int_equal(relay.member.pool_json[strlen(relay.member.pool_json) - 1], '}');
+    put_file("pool.json", json, strlen(json), 0644);
+}
+
+/* As somebody does who sets the pool up. */
+static void print_ak(const struct machine *m, char hex[65])
+{
+    char command[80];
+    int fd[2];
+    assert_int_equal(pipe(fd), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        snprintf(command, sizeof command, "tpm2:%s", m->tcti);
+        (void)dup2(fd[1], STDOUT_FILENO);
+        (void)execl(BOUNDARY_TEST_PROGRAM, "keyhold-boundary-test", "--print-ak", "--evidence",
+                    command, (char *)NULL);
+        _exit(98);
+    }
+    close(fd[1]);
+    assert_int_equal(read(fd[0], hex, 65), 65);
+    assert_int_equal(hex[64], '\n');
+    hex[64] = '\0';
+    close(fd[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* It was refused, with that in the member's log, and is asked to end while it tries again. */
+static void refused_joiner(const char *with, const char *why)
+{
+    unsigned opens = relay.opens;
+    evidence = with;
+    spawn(&relay.joiner, "2", "admission", true);
+    relay_hello();
+    both_until(&relay.opens, opens + 1);
+    relay_audit_has(why);
+    stop(&relay.joiner);
+    if (relay.inward != 0)
+        RIG_CONTROL(&relay.member, CTL_NET_CLOSE, net_close, .conn = relay.inward);
+    relay.inward = 0;
+    assert_int_equal(relay.joined, 0);
+}
+
+/* Nothing answers at the TPM any more. */
+static void without_tpm(void)
+{
+    relay_init();
+    spawn(&relay.joiner, "3", "admission", true);
+    await_end(&relay.joiner);
+    assert_int_equal(relay.joiner.ended, EXIT_SETUP + 1);
+    relay_done();
+}
+
+/* A member under one TPM, a joiner under the same one, under another one, and under none. */
+static void with_tpm(void **state)
+{
+    (void)state;
+    struct machine mine, other;
+    char ak[65], peers[256], tpm[80], other_tpm[80];
+    if (IS_SANITIZED)
+        skip();
+    machine_new(&mine, 12200);
+    machine_new(&other, 12300);
+    print_ak(&mine, ak);
+    snprintf(tpm, sizeof tpm, "tpm2:%s", mine.tcti);
+    snprintf(other_tpm, sizeof other_tpm, "tpm2:%s", other.tcti);
+    snprintf(peers, sizeof peers, "{\"providers\":[\"tpm2\"],\"aks\":[\"%s\"]}", ak);
+    relay_init();
+    put_pool(peers);
+    evidence = tpm;
+    spawn(&relay.member, "0", "admission", false);
+    rig_serve(&relay.member);
+    assert_int_equal(relay.member.ended, 0);
+    refused_joiner("software", "peers.providers");
+    refused_joiner(other_tpm, "peers.aks");
+    evidence = tpm;
+    spawn(&relay.joiner, "2", "admission", true);
+    relay_hello();
+    both_until(&relay.joined, 0);
+    await_end(&relay.joiner);
+    assert_int_equal(relay.joiner.ended, EXIT_JOINED + 1);
+    relay_audit_has("\"resultType\":\"Success\"");
+    relay_audit_has(ak);
+    stop(&relay.member);
+    relay_done();
+    machine_free(&mine);
+    machine_free(&other);
+    without_tpm();
+    evidence = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins),
         cmocka_unit_test(wrong_key),
         cmocka_unit_test(bad_admission_files),
+        cmocka_unit_test(with_tpm),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

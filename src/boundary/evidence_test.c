@@ -148,6 +148,17 @@ static void policy(void **state)
         "{\"providers\":[\"Software\"]}",
         "{\"providers\":\"software\"}",
         "{\"providers\":[\"software\"],\"aks\":[]}",
+        "{\"aks\":\"" HEX64 "\"}",
+        "{\"aks\":[\"" HEX64 "\",\"00\"]}",
+        "{\"pcrs\":[7]}",
+        "{\"pcrs\":{\"select\":[]}}",
+        "{\"pcrs\":{\"select\":[7,7]}}",
+        "{\"pcrs\":{\"select\":[24]}}",
+        "{\"pcrs\":{\"select\":[-1]}}",
+        "{\"pcrs\":{\"select\":[\"7\"]}}",
+        "{\"pcrs\":{\"select\":[1.5]}}",
+        "{\"pcrs\":{\"digests\":[]}}",
+        "{\"pcrs\":{\"digest\":\"" HEX64 "\"}}",
     };
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (parse(bad[i], &p) != HSM_E_BAD_PARAMETER)
@@ -160,6 +171,33 @@ static void policy(void **state)
     assert_int_equal(p.measurement_n, 1);
     assert_int_equal(p.measurement[0][1], 0x11);
     assert_int_equal(p.providers, 5);
+}
+
+static void policy_of_tpms(void **state)
+{
+    (void)state;
+    struct peer_policy p;
+    char text[2000] = "{\"aks\":[";
+    assert_int_equal(parse("{\"aks\":[\"" HEX64 "\"]}", &p), HSM_OK);
+    assert_int_equal(p.ak_n, 1);
+    assert_int_equal(p.ak[0][31], 0xff);
+    assert_int_equal(peer_policy_pcrs(&p), 1u << 7);
+    assert_int_equal(p.pcr_digest_n, 0);
+    assert_int_equal(
+        parse("{\"pcrs\":{\"select\":[23,0,7],\"digests\":[\"" HEX64 "\",\"" HEX64 "\"]}}", &p),
+        HSM_OK);
+    assert_int_equal(peer_policy_pcrs(&p), 1u << 23 | 1u << 7 | 1u);
+    assert_int_equal(p.pcr_digest_n, 2);
+    assert_int_equal(p.pcr_digest[1][1], 0x11);
+    /* As many as there is room for, and one more. */
+    for (unsigned i = 0; i < PEER_AKS_MAX; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s\"" HEX64 "\"",
+                 i == 0 ? "" : ",");
+    snprintf(text + strlen(text), sizeof text - strlen(text), "]}");
+    assert_int_equal(parse(text, &p), HSM_OK);
+    assert_int_equal(p.ak_n, PEER_AKS_MAX);
+    snprintf(text + strlen(text) - 2, 80, ",\"" HEX64 "\"]}");
+    assert_int_equal(parse(text, &p), HSM_E_BAD_PARAMETER);
 }
 
 static void order_of_providers(void **state)
@@ -190,8 +228,8 @@ static void certificate(void **state)
     struct peer_seen seen;
     const char *why;
     uint64_t now = (uint64_t)time(NULL);
-    assert_int_equal(peer_identity_new(&e, &a), HSM_OK);
-    assert_int_equal(peer_identity_new(&e, &b), HSM_OK);
+    assert_int_equal(peer_identity_new(&e, NULL, &a), HSM_OK);
+    assert_int_equal(peer_identity_new(&e, NULL, &b), HSM_OK);
     assert_memory_not_equal(a.spki, b.spki, 32);
     assert_int_equal(peer_cert_check(a.cert, &e, &p, now, &seen, &why), HSM_OK);
     assert_true(seen.is_known);
@@ -231,7 +269,7 @@ static void other_curve(void **state)
     struct peer_seen seen;
     const char *why;
     EVP_PKEY *k = EVP_EC_gen("P-384");
-    assert_int_equal(peer_identity_new(&e, &i), HSM_OK);
+    assert_int_equal(peer_identity_new(&e, NULL, &i), HSM_OK);
     assert_int_equal(X509_set_pubkey(i.cert, k), 1);
     assert_true(X509_sign(i.cert, k, EVP_sha256()) > 0);
     assert_int_equal(peer_cert_check(i.cert, &e, &p, (uint64_t)time(NULL), &seen, &why),
@@ -264,7 +302,7 @@ int main(void)
         cmocka_unit_test(evidence),    cmocka_unit_test(messages),
         cmocka_unit_test(policy),      cmocka_unit_test(order_of_providers),
         cmocka_unit_test(certificate), cmocka_unit_test(other_curve),
-        cmocka_unit_test(measurement),
+        cmocka_unit_test(measurement), cmocka_unit_test(policy_of_tpms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,15 +25,21 @@ enum join_role {
 
 /* What this process shows and asks for; made before the sandbox closes. */
 struct join_self;
-/* admission: JOIN_ADMISSION_LEN bytes, copied into secret memory. */
-HSM_MUST_USE hsm_err join_self_new(const struct evidence *e, const struct peer_policy *policy,
-                                   struct bytes admission, struct join_self **ret);
+/* admission: JOIN_ADMISSION_LEN bytes, copied into secret memory. by: see peer_identity_new(). */
+HSM_MUST_USE hsm_err join_self_new(const struct evidence *e, const struct peer_voucher *by,
+                                   const struct peer_policy *policy, struct bytes admission,
+                                   struct join_self **ret);
 void join_self_free(struct join_self *s);
 const struct evidence *join_self_evidence(const struct join_self *s);
+struct join_options {
+    const char *admission_path, *pool, *protection;
+    uint32_t partition;
+    const struct peer_policy *policy;
+    enum evidence_provider provider;
+    const struct peer_voucher *by; /* NULL: nobody */
+};
 /* From the boundary's own program and the file of the admission key; text[cap]: what is wrong. */
-HSM_MUST_USE hsm_err join_self_load(const char *admission_path, const char *pool,
-                                    uint32_t partition, const char *protection,
-                                    const struct peer_policy *policy, struct join_self **ret,
+HSM_MUST_USE hsm_err join_self_load(const struct join_options *o, struct join_self **ret,
                                     char *text, size_t cap);
 
 struct join_hooks {

@@ -50,13 +50,14 @@ static SSL_CTX *make_ctx(const struct join_self *s, enum join_role role)
     return NULL;
 }
 
-static hsm_err fill(struct join_self *s, const struct evidence *e, struct bytes admission)
+static hsm_err fill(struct join_self *s, const struct evidence *e, const struct peer_voucher *by,
+                    struct bytes admission)
 {
     if (admission.n != JOIN_ADMISSION_LEN)
         return HSM_E_BAD_PARAMETER;
     TRY(secret_buf_new(&s->secret_admission, JOIN_ADMISSION_LEN));
     memcpy(s->secret_admission.p, admission.p, JOIN_ADMISSION_LEN);
-    TRY(peer_identity_new(e, &s->id));
+    TRY(peer_identity_new(e, by, &s->id));
     s->ctx[JOIN_MEMBER] = make_ctx(s, JOIN_MEMBER);
     s->ctx[JOIN_JOINER] = make_ctx(s, JOIN_JOINER);
     if (s->ctx[JOIN_MEMBER] != NULL && s->ctx[JOIN_JOINER] != NULL)
@@ -65,14 +66,15 @@ static hsm_err fill(struct join_self *s, const struct evidence *e, struct bytes 
     return HSM_E_NOMEM;
 }
 
-hsm_err join_self_new(const struct evidence *e, const struct peer_policy *policy,
-                      struct bytes admission, struct join_self **ret)
+hsm_err join_self_new(const struct evidence *e, const struct peer_voucher *by,
+                      const struct peer_policy *policy, struct bytes admission,
+                      struct join_self **ret)
 {
     struct join_self *s = (struct join_self *)calloc(1, sizeof *s);
     if (s == NULL)
         return HSM_E_NOMEM;
     s->policy = *policy;
-    hsm_err err = fill(s, e, admission);
+    hsm_err err = fill(s, e, by, admission);
     if (err != HSM_OK) {
         join_self_free(s);
         return err;
@@ -121,20 +123,19 @@ static hsm_err read_admission(const char *path, struct secret_buf *ret, char *te
     return HSM_OK;
 }
 
-hsm_err join_self_load(const char *admission_path, const char *pool, uint32_t partition,
-                       const char *protection, const struct peer_policy *policy,
-                       struct join_self **ret, char *text, size_t cap)
+hsm_err join_self_load(const struct join_options *o, struct join_self **ret, char *text, size_t cap)
 {
-    struct evidence e = {.provider = EVIDENCE_SOFTWARE, .partition = partition};
+    struct evidence e = {.provider = o->provider, .partition = o->partition};
     DEFER(secret_buf_done) struct secret_buf secret_admission = {0};
-    (void)snprintf(e.pool, sizeof e.pool, "%s", pool);
-    (void)snprintf(e.protection, sizeof e.protection, "%s", protection);
-    TRY(read_admission(admission_path, &secret_admission, text, cap));
+    (void)snprintf(e.pool, sizeof e.pool, "%s", o->pool);
+    (void)snprintf(e.protection, sizeof e.protection, "%s", o->protection);
+    TRY(read_admission(o->admission_path, &secret_admission, text, cap));
     hsm_err err = peer_measure_self(e.measurement);
     if (err != HSM_OK) {
         (void)snprintf(text, cap, "/proc/self/exe cannot be read: no measurement of this program");
         return err;
     }
     (void)snprintf(text, cap, "the certificate for other boundaries cannot be made");
-    return join_self_new(&e, policy, bytes_of(secret_admission.p, secret_admission.n), ret);
+    return join_self_new(&e, o->by, o->policy, bytes_of(secret_admission.p, secret_admission.n),
+                         ret);
 }

@@ -90,7 +90,7 @@ static void other_pool(void **state)
     fails(&zero, &o, "refused the evidence", "another pool");
 }
 
-/* A claim of a platform that this version cannot check is not stronger than none. */
+/* A claim of a platform without anything behind it is not stronger than none. */
 static void claimed_platform(void **state)
 {
     (void)state;

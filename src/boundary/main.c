@@ -11,23 +11,28 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "boundary/boundary.h"
+#include "boundary/quote_helper.h"
 #include "boundary/sandbox.h"
 #include "boundary/seal.h"
 #include "boundary/test_hooks.h"
+#include "boundary/tpm2.h"
 
 struct options {
     const char *rings, *seal, *seal_provider, *init, *admission;
     int cpu[RING_LANES_MAX];
     unsigned cpu_n;
     uint32_t partition;
-    bool alone, join;
+    bool alone, join, print_ak;
+    enum evidence_provider evidence;
+    char tcti[QUOTE_TCTI_MAX]; /* of evidence */
 };
 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: keyhold-boundary --rings TEXT --seal PATH --init pool.json "
                           "[--seal-provider TEXT] [--partition N] [--alone] [--admission PATH] "
-                          "[--join] [--cpus N,N,...]\n");
+                          "[--join] [--evidence software|tpm2[:TCTI]] [--cpus N,N,...]\n"
+                          "       keyhold-boundary --print-ak [--evidence tpm2[:TCTI]]\n");
     return EXIT_USAGE;
 }
 
@@ -64,10 +69,13 @@ static bool parse_options(int argc, char **argv, struct options *ret)
         {"alone", no_argument, NULL, 'a'},
         {"admission", required_argument, NULL, 'k'},
         {"join", no_argument, NULL, 'j'},
+        {"evidence", required_argument, NULL, 'e'},
+        {"print-ak", no_argument, NULL, 'q'},
         {NULL, 0, NULL, 0},
     };
     int c;
-    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+    bool ok = true;
+    while (ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1) {
         if (c == 'r')
             ret->rings = optarg;
         else if (c == 's')
@@ -82,12 +90,16 @@ static bool parse_options(int argc, char **argv, struct options *ret)
             ret->admission = optarg;
         else if (c == 'j')
             ret->join = true;
-        else if (c == 'n' ? !parse_partition(optarg, &ret->partition)
-                          : c != 'c' || !parse_cpus(optarg, ret))
-            return false;
+        else if (c == 'q')
+            ret->print_ak = true;
+        else
+            ok = (c == 'n' && parse_partition(optarg, &ret->partition)) ||
+                 (c == 'c' && parse_cpus(optarg, ret)) ||
+                 (c == 'e' && quote_spec_parse(optarg, &ret->evidence, ret->tcti) == HSM_OK);
     }
-    return optind == argc && ret->rings != NULL && ret->seal != NULL && ret->init != NULL &&
-           (!ret->join || ret->admission != NULL);
+    bool runs = ret->rings != NULL && ret->seal != NULL && ret->init != NULL &&
+                (!ret->join || ret->admission != NULL);
+    return ok && optind == argc && (ret->print_ak || runs);
 }
 
 static hsm_err read_file(const char *path, uint8_t *buf, size_t cap, size_t *ret_n)
@@ -139,19 +151,83 @@ static hsm_err seal_into(void *ctx, const struct roots *r)
     return seal_join_finish((struct seal_sink *)ctx, r);
 }
 
+/* ---- evidence ---- */
+
+static struct quote_helper quoter = {.pipe = {-1, -1}};
+
+/* For whoever writes pool.json of the others. */
+static void tell_quote(const struct join_self *self, uint32_t pcrs)
+{
+    const struct evidence *e = join_self_evidence(self);
+    struct quote q;
+    uint8_t ak[QUOTE_DIGEST_LEN];
+    char ak_hex[65], pcr_hex[65], pcrs_text[TPM2_PCRS_TEXT];
+    if (quote_decode(bytes_of(e->platform, e->platform_n), &q) != HSM_OK ||
+        quote_ak(&q, ak) != HSM_OK)
+        return;
+    hex_encode(ak_hex, ak, sizeof ak);
+    hex_encode(pcr_hex, q.pcr_digest.p, q.pcr_digest.n);
+    tpm2_pcrs_text(pcrs, pcrs_text);
+    log_info("evidence tpm2: attestation key %s, PCRs %s, their digest %s", ak_hex, pcrs_text,
+             pcr_hex);
+}
+
 /* What other boundaries are shown of this one; with an admission key only. */
 static bool load_self(const struct options *o, const struct pool_init *init,
                       struct boundary_config *config)
 {
     char text[512] = "";
+    const struct peer_voucher by = {.vouch = quote_helper_vouch, .ctx = &quoter};
+    const struct join_options options = {
+        .admission_path = o->admission,
+        .pool = init->info.name,
+        .protection = config->protection,
+        .partition = o->partition,
+        .policy = &init->peers,
+        .provider = o->evidence,
+        .by = o->evidence == EVIDENCE_TPM2 ? &by : NULL,
+    };
     if (o->admission == NULL)
         return true;
-    hsm_err err = join_self_load(o->admission, init->info.name, o->partition, config->protection,
-                                 &init->peers, &config->join_self, text, sizeof text);
+    quoter.pcrs = peer_policy_pcrs(&init->peers);
+    hsm_err err = join_self_load(&options, &config->join_self, text, sizeof text);
     if (err != HSM_OK)
-        log_error("%s: %s", text, hsm_err_name(err));
+        log_error("%s: %s %s", text, hsm_err_name(err), quoter.text);
+    else if (o->evidence == EVIDENCE_TPM2)
+        tell_quote(config->join_self, quoter.pcrs);
     return err == HSM_OK;
 }
+
+/* Forked before the process of the seal, so that it does not share that one's memory. */
+static bool start_quoter(const struct options *o)
+{
+    if (o->evidence != EVIDENCE_TPM2 || o->admission == NULL)
+        return true;
+    hsm_err err = quote_helper_start(o->tcti, &quoter);
+    if (err != HSM_OK)
+        log_error("evidence: %s %s", hsm_err_name(err), quoter.text);
+    return err == HSM_OK;
+}
+
+static int print_ak(struct options *o)
+{
+    char text[512] = "", hex[65];
+    uint8_t ak[QUOTE_DIGEST_LEN];
+    hsm_err err = HSM_OK;
+    (void)setenv("TSS2_LOG", "all+NONE", 0);
+    if (o->tcti[0] == '\0')
+        err = quote_spec_parse("tpm2", &o->evidence, o->tcti);
+    if (err == HSM_OK)
+        err = quote_tpm2_ak(o->tcti, ak, text, sizeof text);
+    if (err != HSM_OK) {
+        log_error("evidence: %s %s", hsm_err_name(err), text);
+        return EXIT_SETUP;
+    }
+    hex_encode(hex, ak, sizeof ak);
+    return printf("%s\n", hex) > 0 && fflush(stdout) == 0 ? 0 : EXIT_SETUP;
+}
+
+/* ---- root secrets ---- */
 
 /* The first boundary of a pool makes the root secrets. Only a file that is certainly not there says
  * that it is the first: new secrets in the place of ones that just cannot be read would be the end
@@ -259,7 +335,9 @@ int main(int argc, char **argv)
     if (!parse_options(argc, argv, &o))
         return usage();
     (void)umask(077);
-    struct seal *seal = open_seal(&o);
+    if (o.print_ak)
+        return print_ak(&o);
+    struct seal *seal = start_quoter(&o) ? open_seal(&o) : NULL;
     if (seal == NULL)
         return EXIT_SETUP;
     if (secret_init(0) != HSM_OK || secret_take_over_openssl() != HSM_OK || !warm_up()) {
@@ -286,6 +364,7 @@ int main(int argc, char **argv)
         return EXIT_SETUP;
     }
     seal_end(seal);
+    quote_helper_done(&quoter);
     if (ring_fds_parse(o.rings, &fds) != HSM_OK ||
         ring_attach(&fds, RING_BOUNDARY, &config.rings) != HSM_OK) {
         log_error("the rings cannot be attached");

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "boundary/control.h"
+#include "boundary/quote.h"
 
 #define AGAIN_US     500000u
 #define CONN_INBOUND 0x80000000u /* set: opened by the gateway; clear: asked for by us */
@@ -33,6 +34,22 @@ static void tell_once(struct boundary *b, const char *what, const char *why)
 
 /* ---- member ---- */
 
+/* What a quote says, genuine or not. */
+static void note_quote(const struct evidence *e, char *dst, size_t cap)
+{
+    struct quote q;
+    uint8_t ak[QUOTE_DIGEST_LEN];
+    char ak_hex[65], pcr_hex[65];
+    dst[0] = '\0';
+    if (e->provider != EVIDENCE_TPM2 ||
+        quote_decode(bytes_of(e->platform, e->platform_n), &q) != HSM_OK ||
+        quote_ak(&q, ak) != HSM_OK)
+        return;
+    hex_encode(ak_hex, ak, sizeof ak);
+    hex_encode(pcr_hex, q.pcr_digest.p, q.pcr_digest.n);
+    (void)snprintf(dst, cap, ", attestation key %s, PCR digest %s", ak_hex, pcr_hex);
+}
+
 /* peer NULL: it has shown no evidence. */
 static void record(struct boundary *b, const struct evidence *peer, hsm_err err, const char *why,
                    uint64_t started_us)
@@ -40,13 +57,16 @@ static void record(struct boundary *b, const struct evidence *peer, hsm_err err,
     struct request rq = {.b = b};
     char uri[48] = "/partitions/unknown/join";
     char hex[2 * EVIDENCE_MEASUREMENT_LEN + 1];
+    char quoted[192];
     (void)snprintf(rq.detail, sizeof rq.detail, "%s", why);
     if (peer != NULL) {
         hex_encode(hex, peer->measurement, sizeof peer->measurement);
         (void)snprintf(uri, sizeof uri, "/partitions/%u/join", peer->partition);
+        note_quote(peer, quoted, sizeof quoted);
         (void)snprintf(rq.audit_note, sizeof rq.audit_note,
-                       "evidence %s of pool %s, protection level %s, measurement %s",
-                       evidence_provider_name(peer->provider), peer->pool, peer->protection, hex);
+                       "evidence %s of pool %s, protection level %s, measurement %s%s",
+                       evidence_provider_name(peer->provider), peer->pool, peer->protection, hex,
+                       quoted);
     }
     own_record(b, &rq, "PartitionJoin", uri, err, started_us);
 }

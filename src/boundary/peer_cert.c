@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "boundary/quote.h"
 
 /* As long as a process may run; clocks of hosts may differ by a day. */
 #define VALID_DAYS  3650
@@ -62,7 +63,15 @@ void peer_identity_done(struct peer_identity *i)
     *i = (struct peer_identity){0};
 }
 
-static bool spki_hash(X509 *cert, uint8_t ret[32])
+static bool spki_hash(EVP_PKEY *key, uint8_t ret[32])
+{
+    DEFER(text_done) unsigned char *der = NULL;
+    int n = i2d_PUBKEY(key, &der);
+    return n > 0 && EVP_Digest(der, (size_t)n, ret, NULL, EVP_sha256(), NULL) == 1;
+}
+
+/* As it stands in a certificate: of ours it is the same. */
+static bool cert_spki_hash(X509 *cert, uint8_t ret[32])
 {
     DEFER(text_done) unsigned char *der = NULL;
     int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
@@ -121,15 +130,19 @@ static X509 *make_cert(EVP_PKEY *key, const struct evidence *e)
     return made;
 }
 
-hsm_err peer_identity_new(const struct evidence *e, struct peer_identity *ret)
+hsm_err peer_identity_new(const struct evidence *e, const struct peer_voucher *by,
+                          struct peer_identity *ret)
 {
     struct peer_identity i = {.evidence = *e, .key = EVP_EC_gen("P-256")};
-    if (i.key != NULL)
-        i.cert = make_cert(i.key, e);
-    if (i.cert == NULL || !spki_hash(i.cert, i.spki)) {
+    hsm_err err = i.key != NULL && spki_hash(i.key, i.spki) ? HSM_OK : HSM_E_INTERNAL;
+    if (err == HSM_OK && by != NULL)
+        err = by->vouch(by->ctx, i.spki, &i.evidence);
+    if (err == HSM_OK)
+        i.cert = make_cert(i.key, &i.evidence);
+    if (i.cert == NULL) {
         ERR_clear_error();
         peer_identity_done(&i);
-        return HSM_E_INTERNAL;
+        return err != HSM_OK ? err : HSM_E_INTERNAL;
     }
     *ret = i;
     return HSM_OK;
@@ -172,16 +185,24 @@ static bool evidence_of(X509 *cert, struct evidence *ret)
 }
 
 /* What the platform says. Nothing that this program cannot check counts as strong. */
-static bool is_genuine(const struct evidence *e)
+static hsm_err check_platform(const struct peer_seen *seen, const struct peer_policy *policy,
+                              const char **why)
 {
-    return e->provider == EVIDENCE_SOFTWARE && e->platform_n == 0;
+    const struct evidence *e = &seen->evidence;
+    if (e->provider == EVIDENCE_TPM2)
+        return quote_check(e, seen->spki, policy, why);
+    *why = "the evidence of its platform cannot be verified";
+    if (e->provider != EVIDENCE_SOFTWARE || e->platform_n != 0)
+        return HSM_E_DENIED;
+    *why = "";
+    return HSM_OK;
 }
 
 static hsm_err check(X509 *cert, const struct evidence *own, const struct peer_policy *policy,
                      uint64_t now_s, struct peer_seen *ret, const char **why)
 {
     *why = "its certificate is not one of a boundary";
-    if (!is_self_signed_p256(cert) || !spki_hash(cert, ret->spki))
+    if (!is_self_signed_p256(cert) || !cert_spki_hash(cert, ret->spki))
         return HSM_E_DENIED;
     *why = "its certificate has no evidence that can be read";
     ret->is_known = evidence_of(cert, &ret->evidence);
@@ -191,8 +212,7 @@ static hsm_err check(X509 *cert, const struct evidence *own, const struct peer_p
     if (!is_valid_at(cert, now_s))
         return HSM_E_DENIED;
     TRY(peer_policy_check(policy, own, &ret->evidence, why));
-    *why = "the evidence of its platform cannot be verified";
-    return is_genuine(&ret->evidence) ? HSM_OK : HSM_E_DENIED;
+    return check_platform(ret, policy, why);
 }
 
 hsm_err peer_cert_check(X509 *cert, const struct evidence *own, const struct peer_policy *policy,

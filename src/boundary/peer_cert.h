@@ -18,7 +18,14 @@ struct peer_identity {
     X509 *cert;
     uint8_t spki[32]; /* SHA-256 of the public key's SubjectPublicKeyInfo */
 };
-HSM_MUST_USE hsm_err peer_identity_new(const struct evidence *e, struct peer_identity *ret);
+/* Makes the platform's part of e for a certificate of that public key. */
+struct peer_voucher {
+    hsm_err (*vouch)(void *ctx, const uint8_t spki[32], struct evidence *e);
+    void *ctx;
+};
+/* by NULL: nobody, e is shown as it is. */
+HSM_MUST_USE hsm_err peer_identity_new(const struct evidence *e, const struct peer_voucher *by,
+                                       struct peer_identity *ret);
 void peer_identity_done(struct peer_identity *i);
 
 struct peer_seen {

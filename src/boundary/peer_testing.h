@@ -13,6 +13,7 @@ struct peer_options {
     enum evidence_provider provider;
     const char *pool; /* NULL: "dev" */
     struct peer_policy policy;
+    const struct peer_voucher *by; /* NULL: nobody */
 };
 
 static inline struct evidence peer_evidence(const struct peer_options *o)
@@ -30,7 +31,8 @@ static inline struct join_self *peer_self(const struct peer_options *o)
     uint8_t admission[JOIN_ADMISSION_LEN] = {o->admission};
     const struct evidence e = peer_evidence(o);
     struct join_self *s = NULL;
-    HSM_ASSERT(join_self_new(&e, &o->policy, bytes_of(admission, sizeof admission), &s) == HSM_OK);
+    HSM_ASSERT(join_self_new(&e, o->by, &o->policy, bytes_of(admission, sizeof admission), &s) ==
+               HSM_OK);
     return s;
 }
 

@@ -71,9 +71,9 @@ static int lock_directory(const char *path)
     return -1;
 }
 
-/* No core dump, no other process that looks in, no other descriptors. It finishes what it began,
- * whatever happens to the boundary: a token may not survive a write that was cut off. */
-static void be_private(int lock)
+/* It finishes what it began, whatever happens to the boundary: a token may not survive a write that
+ * was cut off. */
+void seal_helper_be_private(int keep)
 {
     const struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
@@ -81,7 +81,7 @@ static void be_private(int lock)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
-    if (dup2(lock, STDERR_FILENO + 1) < 0)
+    if (dup2(keep, STDERR_FILENO + 1) < 0)
         _exit(1);
     if (syscall(SYS_close_range, STDERR_FILENO + 2, ~0u, 0) != 0)
         for (int fd = STDERR_FILENO + 2; fd < 1024; fd++)
@@ -93,7 +93,7 @@ static void be_private(int lock)
 static void helper_main(seal_kek_fn *work, const struct seal_spec *spec, const char *path,
                         bool make, struct seal_page *page, int lock)
 {
-    be_private(lock);
+    seal_helper_be_private(lock);
     (void)alarm(TIMEOUT_S);
     (void)setenv("TSS2_LOG", "all+NONE", 0);
     hsm_err err = secret_init(SECRET_SIZE);

@@ -25,4 +25,8 @@ HSM_MUST_USE hsm_err seal_helper_wait(struct seal_helper *h, uint8_t *kek, char 
 /* Waits for its end if nobody did. */
 void seal_helper_done(struct seal_helper *h);
 
+/* In such a process: no core dump, no other process that looks in, no signals of a terminal or a
+ * supervisor, no descriptors but the first three and keep, as 3. Ends it when that fails. */
+void seal_helper_be_private(int keep);
+
 #endif

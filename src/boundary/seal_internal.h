@@ -1,4 +1,4 @@
-/* Shared by the parts of the seal; nobody else includes it. */
+/* Shared by the parts of the seal, and by what else talks to a TPM in a process of its own. */
 #ifndef BOUNDARY_SEAL_INTERNAL_H
 #define BOUNDARY_SEAL_INTERNAL_H
 
@@ -25,6 +25,9 @@ struct seal_spec {
 };
 HSM_MUST_USE hsm_err seal_spec_parse(const char *text, struct seal_spec *ret, char *why,
                                      size_t cap);
+/* false: not what may reach a TPM, or too long. */
+HSM_MUST_USE bool seal_tcti_take(struct bytes value, char *dst, size_t cap);
+#define SEAL_TCTI_DEFAULT "device:/dev/tpmrm0"
 
 /* A provider's work: the KEK that PATH + suffix protects into kek[32], or a new one and that file,
  * if there is none and make. HSM_E_NOT_FOUND: there is none. */

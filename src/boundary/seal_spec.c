@@ -45,7 +45,7 @@ static bool take_pcrs(struct bytes value, uint32_t *ret)
 }
 
 /* Only what reaches a TPM; tctildr would load any library of that name, or start a program. */
-static bool take_tcti(struct bytes value, char *dst, size_t cap)
+bool seal_tcti_take(struct bytes value, char *dst, size_t cap)
 {
     static const char *const names[] = {"device", "swtpm", "mssim", "tabrmd"};
     if (!take_text(value, dst, cap))
@@ -69,7 +69,7 @@ static bool take_member(struct bytes name, struct bytes value, struct seal_spec 
         if (bytes_eq_str(name, "pcrs"))
             return s->pcrs == 0 && take_pcrs(value, &s->pcrs);
         return bytes_eq_str(name, "tcti") && s->tcti[0] == '\0' &&
-               take_tcti(value, s->tcti, sizeof s->tcti);
+               seal_tcti_take(value, s->tcti, sizeof s->tcti);
     }
     if (bytes_eq_str(name, "module"))
         return s->module[0] == '\0' && take_path(value, s->module, sizeof s->module);
@@ -122,7 +122,7 @@ hsm_err seal_spec_parse(const char *text, struct seal_spec *ret, char *why, size
     if (s.provider == SEAL_TPM2 && s.pcrs == 0)
         s.pcrs = PCRS_DEFAULT;
     if (s.provider == SEAL_TPM2 && s.tcti[0] == '\0')
-        (void)snprintf(s.tcti, sizeof s.tcti, "device:/dev/tpmrm0");
+        (void)snprintf(s.tcti, sizeof s.tcti, SEAL_TCTI_DEFAULT);
     *ret = s;
     return HSM_OK;
 }

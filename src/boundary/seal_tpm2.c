@@ -5,44 +5,25 @@
  * the primary key, so whoever listens or answers in between learns nothing. Whether it is still the
  * same primary key, and so the same TPM, is checked before anything is sent to it. */
 #include <openssl/rand.h>
-#include <stdio.h>
-#include <tss2/tss2_esys.h>
-#include <tss2/tss2_tctildr.h>
 #include "boundary/seal_tpm2.h"
+#include "boundary/tpm2.h"
 
-#define NONE ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE
+#define NONE TPM2_NO_SESSIONS
 
 struct tpm {
-    TSS2_TCTI_CONTEXT *tcti;
-    ESYS_CONTEXT *esys;
+    struct tpm2 dev;
     ESYS_TR primary, session, object;
     TPM2B_NAME name; /* of the primary key */
-    char *text;
-    size_t cap;
 };
-
-static hsm_err failed(const struct tpm *t, const char *what, TSS2_RC rc)
-{
-    return seal_say(HSM_E_UNAVAILABLE, t->text, t->cap, "the TPM: %s failed with 0x%x", what,
-                    (unsigned)rc);
-}
-
-static void flush(struct tpm *t, ESYS_TR *handle)
-{
-    if (*handle != ESYS_TR_NONE)
-        (void)Esys_FlushContext(t->esys, *handle);
-    *handle = ESYS_TR_NONE;
-}
 
 static void tpm_done(struct tpm *t)
 {
-    if (t->esys != NULL) {
-        flush(t, &t->object);
-        flush(t, &t->session);
-        flush(t, &t->primary);
+    if (t->dev.esys != NULL) {
+        tpm2_flush(&t->dev, &t->object);
+        tpm2_flush(&t->dev, &t->session);
+        tpm2_flush(&t->dev, &t->primary);
     }
-    Esys_Finalize(&t->esys);
-    Tss2_TctiLdr_Finalize(&t->tcti);
+    tpm2_close(&t->dev);
 }
 
 /* ---- the primary key, sessions, PCRs --------------------------------------------------------- */
@@ -67,14 +48,15 @@ static hsm_err make_primary(struct tpm *t)
             .unique.ecc = {.x.size = 32, .y.size = 32},
         }};
     TPM2B_NAME *name = NULL;
-    TSS2_RC rc = Esys_CreatePrimary(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+    TSS2_RC rc = Esys_CreatePrimary(t->dev.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                     ESYS_TR_NONE, &no_auth, &template, &no_data, &no_pcrs,
                                     &t->primary, NULL, NULL, NULL, NULL);
     if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "making its primary key (has the owner hierarchy a password?)", rc);
-    rc = Esys_TR_GetName(t->esys, t->primary, &name);
+        return tpm2_failed(&t->dev, "making its primary key (has the owner hierarchy a password?)",
+                           rc);
+    rc = Esys_TR_GetName(t->dev.esys, t->primary, &name);
     if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "naming its primary key", rc);
+        return tpm2_failed(&t->dev, "naming its primary key", rc);
     t->name = *name;
     Esys_Free(name);
     return HSM_OK;
@@ -84,100 +66,54 @@ static hsm_err start_session(struct tpm *t, TPM2_SE type, TPMA_SESSION encryptio
 {
     const TPMT_SYM_DEF cipher = {
         .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-    flush(t, &t->session);
-    TSS2_RC rc = Esys_StartAuthSession(t->esys, t->primary, ESYS_TR_NONE, NONE, NULL, type, &cipher,
-                                       TPM2_ALG_SHA256, &t->session);
+    tpm2_flush(&t->dev, &t->session);
+    TSS2_RC rc = Esys_StartAuthSession(t->dev.esys, t->primary, ESYS_TR_NONE, NONE, NULL, type,
+                                       &cipher, TPM2_ALG_SHA256, &t->session);
     if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_TRSess_SetAttributes(t->esys, t->session,
+        rc = Esys_TRSess_SetAttributes(t->dev.esys, t->session,
                                        encryption | TPMA_SESSION_CONTINUESESSION, 0xff);
-    return rc == TSS2_RC_SUCCESS ? HSM_OK : failed(t, "starting a session", rc);
-}
-
-static TPML_PCR_SELECTION selection(uint32_t pcrs)
-{
-    return (TPML_PCR_SELECTION){
-        .count = 1,
-        .pcrSelections[0] = {.hash = TPM2_ALG_SHA256,
-                             .sizeofSelect = 3,
-                             .pcrSelect = {(BYTE)pcrs, (BYTE)(pcrs >> 8), (BYTE)(pcrs >> 16)}}};
-}
-
-/* A TPM leaves out of a policy what it has no bank for: then it would hold for any value. */
-static hsm_err check_bank(struct tpm *t, uint32_t pcrs)
-{
-    TPMS_CAPABILITY_DATA *data = NULL;
-    TSS2_RC rc =
-        Esys_GetCapability(t->esys, NONE, TPM2_CAP_PCRS, 0, TPM2_MAX_CAP_BUFFER, NULL, &data);
-    if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "listing its PCRs", rc);
-    uint32_t have = 0;
-    const TPML_PCR_SELECTION *banks = &data->data.assignedPCR;
-    for (UINT32 i = 0; i < banks->count && i < TPM2_NUM_PCR_BANKS; i++)
-        if (banks->pcrSelections[i].hash == TPM2_ALG_SHA256)
-            for (unsigned j = 0; j < 3 && j < banks->pcrSelections[i].sizeofSelect; j++)
-                have |= (uint32_t)banks->pcrSelections[i].pcrSelect[j] << (8 * j);
-    Esys_Free(data);
-    if ((have & pcrs) == pcrs)
-        return HSM_OK;
-    return seal_say(HSM_E_UNAVAILABLE, t->text, t->cap,
-                    "the TPM has no SHA-256 bank for these PCRs; switch it on in the firmware");
+    return rc == TSS2_RC_SUCCESS ? HSM_OK : tpm2_failed(&t->dev, "starting a session", rc);
 }
 
 /* The policy of the PCRs' present values, in t->session, which must be of a policy type. */
 static hsm_err policy_now(struct tpm *t, uint32_t pcrs, uint8_t policy[32])
 {
     static const TPM2B_DIGEST present = {0};
-    const TPML_PCR_SELECTION chosen = selection(pcrs);
+    const TPML_PCR_SELECTION chosen = tpm2_selection(pcrs);
     TPM2B_DIGEST *digest = NULL;
-    TSS2_RC rc = Esys_PolicyPCR(t->esys, t->session, NONE, &present, &chosen);
+    TSS2_RC rc = Esys_PolicyPCR(t->dev.esys, t->session, NONE, &present, &chosen);
     if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_PolicyGetDigest(t->esys, t->session, NONE, &digest);
+        rc = Esys_PolicyGetDigest(t->dev.esys, t->session, NONE, &digest);
     if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "a policy of its PCRs", rc);
+        return tpm2_failed(&t->dev, "a policy of its PCRs", rc);
     bool ok = digest->size == 32;
     if (ok)
         memcpy(policy, digest->buffer, 32);
     Esys_Free(digest);
-    return ok ? HSM_OK : failed(t, "a policy of its PCRs", 0);
+    return ok ? HSM_OK : tpm2_failed(&t->dev, "a policy of its PCRs", 0);
 }
 
 static hsm_err tpm_open(struct tpm *t, const struct seal_spec *spec)
 {
-    TSS2_RC rc = Tss2_TctiLdr_Initialize(spec->tcti, &t->tcti);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_Initialize(&t->esys, t->tcti, NULL);
-    if (rc != TSS2_RC_SUCCESS)
-        return seal_say(HSM_E_UNAVAILABLE, t->text, t->cap,
-                        "no TPM at %s (0x%x): is it there, and may this user open it (group tss)?",
-                        spec->tcti, (unsigned)rc);
-    TRY(check_bank(t, spec->pcrs));
+    TRY(tpm2_open(&t->dev, spec->tcti, spec->pcrs));
     return make_primary(t);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
-static void pcrs_text(uint32_t pcrs, char dst[80])
-{
-    size_t n = 0;
-    dst[0] = '\0';
-    for (unsigned i = 0; i < 24; i++)
-        if ((pcrs >> i & 1) != 0)
-            n += (size_t)snprintf(dst + n, 80 - n, "%s%u", n == 0 ? "" : ",", i);
-}
-
 static hsm_err check_blob(const struct tpm *t, const struct seal_spec *spec,
                           const struct tpm2_blob *b, const char *path)
 {
-    char sealed[80];
-    char wanted[80];
-    pcrs_text(b->pcrs, sealed);
-    pcrs_text(spec->pcrs, wanted);
+    char sealed[TPM2_PCRS_TEXT];
+    char wanted[TPM2_PCRS_TEXT];
+    tpm2_pcrs_text(b->pcrs, sealed);
+    tpm2_pcrs_text(spec->pcrs, wanted);
     if (b->pcrs != spec->pcrs)
-        return seal_say(HSM_E_DENIED, t->text, t->cap,
+        return seal_say(HSM_E_DENIED, t->dev.text, t->dev.cap,
                         "%s is sealed to PCRs %s, the seal provider says %s: set it back; to "
                         "change it, remove this partition and add a new one",
                         path, sealed, wanted);
     if (b->primary.size != t->name.size || memcmp(b->primary.name, t->name.name, t->name.size) != 0)
-        return seal_say(HSM_E_DENIED, t->text, t->cap,
+        return seal_say(HSM_E_DENIED, t->dev.text, t->dev.cap,
                         "%s was sealed by another TPM, or this one was cleared: remove this "
                         "partition and add a new one, or restore the pool from its security domain",
                         path);
@@ -187,38 +123,38 @@ static hsm_err check_blob(const struct tpm *t, const struct seal_spec *spec,
 static hsm_err load_object(struct tpm *t, const struct tpm2_blob *b, const char *path)
 {
     TRY(start_session(t, TPM2_SE_HMAC, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT));
-    TSS2_RC rc = Esys_Load(t->esys, t->primary, t->session, ESYS_TR_NONE, ESYS_TR_NONE, &b->priv,
-                           &b->pub, &t->object);
+    TSS2_RC rc = Esys_Load(t->dev.esys, t->primary, t->session, ESYS_TR_NONE, ESYS_TR_NONE,
+                           &b->priv, &b->pub, &t->object);
     if (rc == TSS2_RC_SUCCESS)
         return HSM_OK;
-    return seal_say(HSM_E_CORRUPT, t->text, t->cap, "%s is not what this TPM made (0x%x)", path,
-                    (unsigned)rc);
+    return seal_say(HSM_E_CORRUPT, t->dev.text, t->dev.cap, "%s is not what this TPM made (0x%x)",
+                    path, (unsigned)rc);
 }
 
 static hsm_err unseal(struct tpm *t, const struct tpm2_blob *b, const char *path, uint8_t *kek)
 {
-    char pcrs[80];
+    char pcrs[TPM2_PCRS_TEXT];
     uint8_t now[32];
     TRY(load_object(t, b, path));
     TRY(start_session(t, TPM2_SE_POLICY, TPMA_SESSION_ENCRYPT));
     TRY(policy_now(t, b->pcrs, now));
-    pcrs_text(b->pcrs, pcrs);
+    tpm2_pcrs_text(b->pcrs, pcrs);
     if (memcmp(now, b->policy, sizeof now) != 0)
-        return seal_say(HSM_E_DENIED, t->text, t->cap,
+        return seal_say(HSM_E_DENIED, t->dev.text, t->dev.cap,
                         "%s does not open: a PCR of %s has changed since it was sealed (firmware, "
                         "Secure Boot or its keys). Undo that change and restart the machine; if "
                         "it is meant to stay, remove this partition and add a new one",
                         path, pcrs);
     TPM2B_SENSITIVE_DATA *data = NULL;
-    TSS2_RC rc = Esys_Unseal(t->esys, t->object, t->session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
+    TSS2_RC rc = Esys_Unseal(t->dev.esys, t->object, t->session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
     if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "unsealing", rc);
+        return tpm2_failed(&t->dev, "unsealing", rc);
     bool ok = data->size == KEK_LEN;
     if (ok)
         memcpy(kek, data->buffer, KEK_LEN);
     secret_wipe(data, sizeof *data);
     Esys_Free(data);
-    return ok ? HSM_OK : seal_say(HSM_E_CORRUPT, t->text, t->cap, "%s holds no key", path);
+    return ok ? HSM_OK : seal_say(HSM_E_CORRUPT, t->dev.text, t->dev.cap, "%s holds no key", path);
 }
 
 /* ---- sealing --------------------------------------------------------------------------------- */
@@ -238,11 +174,11 @@ static hsm_err create_object(struct tpm *t, const uint8_t *kek, struct tpm2_blob
     memcpy(secret.sensitive.data.buffer, kek, KEK_LEN);
     TPM2B_PRIVATE *priv = NULL;
     TPM2B_PUBLIC *pub = NULL;
-    TSS2_RC rc = Esys_Create(t->esys, t->primary, t->session, ESYS_TR_NONE, ESYS_TR_NONE, &secret,
-                             &template, &no_data, &no_pcrs, &priv, &pub, NULL, NULL, NULL);
+    TSS2_RC rc = Esys_Create(t->dev.esys, t->primary, t->session, ESYS_TR_NONE, ESYS_TR_NONE,
+                             &secret, &template, &no_data, &no_pcrs, &priv, &pub, NULL, NULL, NULL);
     secret_wipe(&secret, sizeof secret);
     if (rc != TSS2_RC_SUCCESS)
-        return failed(t, "sealing", rc);
+        return tpm2_failed(&t->dev, "sealing", rc);
     b->priv = *priv;
     b->pub = *pub;
     Esys_Free(priv);
@@ -256,14 +192,14 @@ static hsm_err make(struct tpm *t, uint32_t pcrs, const char *path, uint8_t *kek
     uint8_t buf[TPM2_BLOB_MAX];
     size_t n;
     if (RAND_priv_bytes(kek, KEK_LEN) != 1)
-        return seal_say(HSM_E_INTERNAL, t->text, t->cap, "no random bytes for %s", path);
+        return seal_say(HSM_E_INTERNAL, t->dev.text, t->dev.cap, "no random bytes for %s", path);
     TRY(start_session(t, TPM2_SE_TRIAL, 0));
     TRY(policy_now(t, pcrs, b.policy));
     TRY(start_session(t, TPM2_SE_HMAC, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT));
     TRY(create_object(t, kek, &b));
     if (tpm2_blob_encode(&b, buf, &n) != HSM_OK)
-        return seal_say(HSM_E_INTERNAL, t->text, t->cap, "the TPM made an unusual object");
-    return seal_file_write(path, bytes_of(buf, n), t->text, t->cap);
+        return seal_say(HSM_E_INTERNAL, t->dev.text, t->dev.cap, "the TPM made an unusual object");
+    return seal_file_write(path, bytes_of(buf, n), t->dev.text, t->dev.cap);
 }
 
 hsm_err seal_tpm2_kek(const struct seal_spec *spec, const char *path, bool may_make, uint8_t *kek,
@@ -284,8 +220,7 @@ hsm_err seal_tpm2_kek(const struct seal_spec *spec, const char *path, bool may_m
     struct tpm t = {.primary = ESYS_TR_NONE,
                     .session = ESYS_TR_NONE,
                     .object = ESYS_TR_NONE,
-                    .text = text,
-                    .cap = cap};
+                    .dev = {.text = text, .cap = cap}};
     TRY(tpm_open(&t, spec));
     if (fresh)
         return make(&t, spec->pcrs, kpath, kek);

@@ -11,41 +11,6 @@
 static struct machine mine, other;
 
 /* ---- the TPMs -------------------------------------------------------------------------------- */
-/* Firmware that measures something else than before. */
-static void extend(struct machine *m, ESYS_TR pcr)
-{
-    TSS2_TCTI_CONTEXT *tcti = NULL;
-    ESYS_CONTEXT *esys = NULL;
-    TPML_DIGEST_VALUES v = {.count = 1, .digests[0] = {.hashAlg = TPM2_ALG_SHA256}};
-    memset(v.digests[0].digest.sha256, 7, 32);
-    assert_int_equal(Tss2_TctiLdr_Initialize(m->tcti, &tcti), 0);
-    assert_int_equal(Esys_Initialize(&esys, tcti, NULL), 0);
-    assert_int_equal(Esys_PCR_Extend(esys, pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &v),
-                     0);
-    Esys_Finalize(&esys);
-    Tss2_TctiLdr_Finalize(&tcti);
-}
-
-/* Handles that were left in the TPM: it has room for three objects and a few sessions. */
-static void expect_nothing_left(struct machine *m)
-{
-    static const UINT32 kinds[] = {TPM2_TRANSIENT_FIRST, TPM2_LOADED_SESSION_FIRST};
-    TSS2_TCTI_CONTEXT *tcti = NULL;
-    ESYS_CONTEXT *esys = NULL;
-    assert_int_equal(Tss2_TctiLdr_Initialize(m->tcti, &tcti), 0);
-    assert_int_equal(Esys_Initialize(&esys, tcti, NULL), 0);
-    for (size_t i = 0; i < 2; i++) {
-        TPMS_CAPABILITY_DATA *data = NULL;
-        assert_int_equal(Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                            TPM2_CAP_HANDLES, kinds[i], 8, NULL, &data),
-                         0);
-        assert_int_equal(data->data.handles.count, 0);
-        Esys_Free(data);
-    }
-    Esys_Finalize(&esys);
-    Tss2_TctiLdr_Finalize(&tcti);
-}
-
 static int setup_machines(void **state)
 {
     (void)state;
@@ -81,7 +46,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    expect_nothing_left(&mine);
+    machine_is_clean(&mine);
     return place_done((struct place *)*state);
 }
 
@@ -125,9 +90,9 @@ static void changed_pcr_does_not_open(void **state)
 {
     struct place *p = (struct place *)*state;
     must_store(p);
-    extend(&mine, ESYS_TR_PCR4);
+    machine_extend(&mine, ESYS_TR_PCR4);
     expect_load(p, HSM_OK, ""); /* not chosen */
-    extend(&mine, ESYS_TR_PCR7);
+    machine_extend(&mine, ESYS_TR_PCR7);
     expect_load(p, HSM_E_DENIED, "a PCR of 7 has changed");
     expect_load(p, HSM_E_DENIED, "remove this partition");
     restart(&mine);
@@ -143,7 +108,7 @@ static void the_tpm_decides(void **state)
     uint8_t buf[TPM2_BLOB_MAX];
     must_store(p);
     assert_int_equal(tpm2_blob_decode(bytes_of(buf, slurp(p->key, buf, sizeof buf)), &sealed), 0);
-    extend(&mine, ESYS_TR_PCR7);
+    machine_extend(&mine, ESYS_TR_PCR7);
     place_init(&q, p->provider, ".tpm2");
     must_store(&q);
     assert_int_equal(tpm2_blob_decode(bytes_of(buf, slurp(q.key, buf, sizeof buf)), &now), 0);
@@ -167,7 +132,7 @@ static void chosen_pcrs(void **state)
     p->provider = provider_of(&mine, "");
     expect_load(p, HSM_E_DENIED, "sealed to PCRs 0,2,4,7, the seal provider says 7");
     p->provider = all;
-    extend(&mine, ESYS_TR_PCR2);
+    machine_extend(&mine, ESYS_TR_PCR2);
     expect_load(p, HSM_E_DENIED, "a PCR of 0,2,4,7 has changed");
     restart(&mine);
     expect_load(p, HSM_OK, "");
@@ -180,7 +145,7 @@ static void another_tpm(void **state)
     must_store(p);
     p->provider = provider_of(&other, "");
     expect_load(p, HSM_E_DENIED, "another TPM");
-    expect_nothing_left(&other);
+    machine_is_clean(&other);
     p->provider = provider_of(&mine, "");
     expect_load(p, HSM_OK, "");
 }

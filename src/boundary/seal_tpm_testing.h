@@ -5,8 +5,11 @@
 #include "boundary/seal_testing.h"
 #include <arpa/inet.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <tss2/tss2_esys.h>
+#include <tss2/tss2_tctildr.h>
 
 struct machine {
     char dir[64];
@@ -52,6 +55,7 @@ static inline void power_on(struct machine *m)
     snprintf(control, sizeof control, "type=tcp,port=%d", m->port + 1);
     m->pid = fork();
     if (m->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* of a test that fails */
         execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server,
                "--ctrl", control, "--flags", "not-need-init,startup-clear", (char *)NULL);
         _exit(127);
@@ -87,6 +91,41 @@ static inline void machine_free(struct machine *m)
         unlinkat(dirfd(d), e->d_name, 0);
     closedir(d);
     assert_int_equal(rmdir(m->dir), 0);
+}
+
+/* Firmware that measures something else than before. */
+static inline void machine_extend(struct machine *m, ESYS_TR pcr)
+{
+    TSS2_TCTI_CONTEXT *tcti = NULL;
+    ESYS_CONTEXT *esys = NULL;
+    TPML_DIGEST_VALUES v = {.count = 1, .digests[0] = {.hashAlg = TPM2_ALG_SHA256}};
+    memset(v.digests[0].digest.sha256, 7, 32);
+    assert_int_equal(Tss2_TctiLdr_Initialize(m->tcti, &tcti), 0);
+    assert_int_equal(Esys_Initialize(&esys, tcti, NULL), 0);
+    assert_int_equal(Esys_PCR_Extend(esys, pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &v),
+                     0);
+    Esys_Finalize(&esys);
+    Tss2_TctiLdr_Finalize(&tcti);
+}
+
+/* Handles that were left in the TPM: it has room for three objects and a few sessions. */
+static inline void machine_is_clean(struct machine *m)
+{
+    static const UINT32 kinds[] = {TPM2_TRANSIENT_FIRST, TPM2_LOADED_SESSION_FIRST};
+    TSS2_TCTI_CONTEXT *tcti = NULL;
+    ESYS_CONTEXT *esys = NULL;
+    assert_int_equal(Tss2_TctiLdr_Initialize(m->tcti, &tcti), 0);
+    assert_int_equal(Esys_Initialize(&esys, tcti, NULL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        TPMS_CAPABILITY_DATA *data = NULL;
+        assert_int_equal(Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                            TPM2_CAP_HANDLES, kinds[i], 8, NULL, &data),
+                         0);
+        assert_int_equal(data->data.handles.count, 0);
+        Esys_Free(data);
+    }
+    Esys_Finalize(&esys);
+    Tss2_TctiLdr_Finalize(&tcti);
 }
 
 #endif

@@ -193,6 +193,10 @@ static void boundary_args(const struct installation *in, const struct partition_
         process_args_add(a, "--admission");
         process_args_add(a, "%s/" HOME_ADMISSION, in->home);
     }
+    if (in->config.evidence[0] != '\0') {
+        process_args_add(a, "--evidence");
+        process_args_add(a, "%s", in->config.evidence);
+    }
     if (joins(in, p))
         process_args_add(a, "--join");
 }

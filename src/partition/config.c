@@ -95,6 +95,13 @@ static hsm_err host_members(const struct json_doc *d, struct partition_config *c
     return HSM_OK;
 }
 
+/* What keyhold-boundary understands; which TPM is its business. */
+static bool evidence_valid(const char *text)
+{
+    return text[0] == '\0' || strcmp(text, "software") == 0 || strcmp(text, "tpm2") == 0 ||
+           (strncmp(text, "tpm2:", 5) == 0 && text[5] != '\0');
+}
+
 static hsm_err parse(struct bytes json, struct partition_config *ret)
 {
     struct json_tok toks[TOKENS_MAX];
@@ -107,12 +114,13 @@ static hsm_err parse(struct bytes json, struct partition_config *ret)
     TRY(config_text(&d, 0, "region", c.region, sizeof c.region, false));
     TRY(config_text(&d, 0, "cpus", c.cpus, sizeof c.cpus, false));
     TRY(config_text(&d, 0, "seal", c.seal, sizeof c.seal, false));
+    TRY(config_text(&d, 0, "evidence", c.evidence, sizeof c.evidence, false));
     TRY(config_int(&d, 0, "port", 65535, &port));
     TRY(config_int(&d, 0, "loops", 16, &loops));
     TRY(metrics_member(&d, &c.metrics_port));
     TRY(config_partitions_parse(&d, &c));
     TRY(host_members(&d, &c));
-    if (!pool_name_valid(c.name) || port == 0)
+    if (!pool_name_valid(c.name) || port == 0 || !evidence_valid(c.evidence))
         return HSM_E_MALFORMED;
     c.port = (uint16_t)port;
     c.loops = (unsigned)loops;
@@ -165,6 +173,7 @@ static void put_all(struct json_wr *j, const struct partition_config *c)
         json_put_int(j, c->metrics_port);
     }
     put_text(j, "seal", c->seal);
+    put_text(j, "evidence", c->evidence);
     config_partitions_write(j, c);
     put_text(j, "listen", c->listen);
     put_text(j, "issuer", c->issuer);

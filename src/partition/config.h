@@ -1,12 +1,13 @@
 /* What one installation runs: HOME/config.json, written by `keyhold up` on its first run.
  *   {"name":"dev","tenant":"GUID","port":8443,"region":"local","loops":2,"cpus":"0,1",
- *    "metricsPort":9443,"seal":"tpm2",
+ *    "metricsPort":9443,"seal":"tpm2","evidence":"tpm2",
  *    "partitions":[{"number":0,"peer":"127.0.0.1:21001","rack":"a","joined":true}, ...],
  *    "nextPartition":3,
  *    "local":[0],"listen":"10.0.0.1:8443","fabric":false,"issuer":"10.0.0.9:8443"}
  * loops 0 or absent: the CPUs are shared out, at most 4 for a partition. cpus absent: not pinned.
  * metricsPort 0: any free one, it stands in HOME/run/metrics-port then; absent: no listener for
- * monitoring. seal: what the boundaries are told of their seal provider; absent: a file.
+ * monitoring. seal: what the boundaries are told of their seal provider; absent: a file. evidence:
+ * what they show to each other, "software" or "tpm2[:TCTI]"; absent: software.
  * partitions absent: one, number 0, without a link to peers. With more than one each has its
  * address for the others. joined: it was ready once, so that an empty directory of it is a loss.
  * replaces: a number that is still there but has to go.
@@ -39,9 +40,10 @@ struct partition_config {
     uint16_t port; /* public port of the front door, on 127.0.0.1 and ::1 */
     char region[33];
     unsigned loops;
-    char cpus[128];   /* comma separated list, "" when not pinned */
-    int metrics_port; /* on 127.0.0.1; 0: any; CONFIG_NO_METRICS: none */
-    char seal[256];   /* "": a file */
+    char cpus[128];     /* comma separated list, "" when not pinned */
+    int metrics_port;   /* on 127.0.0.1; 0: any; CONFIG_NO_METRICS: none */
+    char seal[256];     /* "": a file */
+    char evidence[256]; /* "": software */
     struct partition_entry partition[PARTITIONS_MAX]; /* by number */
     unsigned partition_n;                             /* at least 1 */
     unsigned next_partition;

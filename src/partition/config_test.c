@@ -106,9 +106,10 @@ static void loads_partitions(void **state)
     assert_false(c.partition[0].remote);
     assert_int_equal(c.next_partition, 1);
     assert_false(c.no_fabric);
-    c = good(HEAD ",\"partitions\":[" P("0", "1") ",{\"number\":3,\"peer\":\"[::1]:65535\","
-                                                  "\"rack\":\"r-1\",\"joined\":true}," P(
-                                                      "5", "3") "],\"seal\":\"tpm2:x\"}");
+    c = good(HEAD ",\"partitions\":[" P(
+        "0", "1") ",{\"number\":3,\"peer\":\"[::1]:65535\","
+                  "\"rack\":\"r-1\",\"joined\":true}," P(
+                      "5", "3") "],\"seal\":\"tpm2:x\",\"evidence\":\"tpm2:swtpm:port=1\"}");
     assert_int_equal(c.partition_n, 3);
     assert_int_equal(c.partition[1].number, 3);
     assert_string_equal(c.partition[1].peer, "[::1]:65535");
@@ -117,6 +118,7 @@ static void loads_partitions(void **state)
     assert_false(c.partition[2].joined);
     assert_int_equal(c.next_partition, 6);
     assert_string_equal(c.seal, "tpm2:x");
+    assert_string_equal(c.evidence, "tpm2:swtpm:port=1");
     assert_ptr_equal(partition_config_find(&c, 5), &c.partition[2]);
     assert_null(partition_config_find(&c, 1));
     c = good(HEAD ",\"partitions\":[" P("0", "1") "," P(
@@ -169,6 +171,10 @@ static void refuses_partitions(void **state)
         HEAD ",\"listen\":\"b\"}",
         HEAD ",\"fabric\":0}",
         HEAD ",\"seal\":1}",
+        HEAD ",\"evidence\":1}",
+        HEAD ",\"evidence\":\"sev-snp\"}",
+        HEAD ",\"evidence\":\"tpm2:\"}",
+        HEAD ",\"evidence\":\"tpm\"}",
         HEAD ",\"partitions\":[" P("0", "1") "," P("1", "2") "," P("2", "3") "," P("3", "4") "," P(
             "4", "5") "," P("5", "6") "," P("6", "7") "," P("7", "8") "," P("8",
                                                                             "9") "," P("9",
@@ -203,6 +209,7 @@ static void changes_partitions(void **state)
     c.partition[2].remote = true;
     snprintf(c.partition[3].rack, sizeof c.partition[3].rack, "left");
     snprintf(c.seal, sizeof c.seal, "pkcs11");
+    snprintf(c.evidence, sizeof c.evidence, "software");
     snprintf(c.listen, sizeof c.listen, "0.0.0.0:1");
     snprintf(c.issuer, sizeof c.issuer, "there:2");
     assert_int_equal(partition_config_store(path, &c, why, sizeof why), HSM_OK);
@@ -211,6 +218,7 @@ static void changes_partitions(void **state)
     assert_int_equal(back.partition_n, 7);
     assert_int_equal(back.next_partition, 9);
     assert_string_equal(back.seal, c.seal);
+    assert_string_equal(back.evidence, c.evidence);
     assert_string_equal(back.listen, c.listen);
     assert_string_equal(back.issuer, c.issuer);
     assert_false(back.no_fabric);
