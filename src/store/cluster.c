@@ -9,9 +9,10 @@
 #include "store/internal.h"
 #include "store/logentry.h"
 
-#define ADD_EVERY_MS    50
-#define FORWARD_WAIT_MS 10000
-#define REFUSED_LEN     2
+#define ADD_EVERY_MS       50
+#define FORWARD_WAIT_MS    10000
+#define PROMOTION_PAUSE_MS 3000
+#define REFUSED_LEN        2
 
 /* ---- who was removed: a file with a line for each, it outlives restarts ---- */
 
@@ -172,7 +173,8 @@ static bool change_begin(struct store *s)
 static void promote(struct store *s, uint64_t id)
 {
     const struct raft_server *v = server_of(s, id);
-    if (!v || v->role == RAFT_VOTER || !change_begin(s))
+    if (!v || v->role == RAFT_VOTER || uv_now(s->loop) < s->cl.no_promotion_until ||
+        !change_begin(s))
         return;
     if (raft_assign(&s->raft, &s->cl.change, id, RAFT_VOTER, on_changed) != 0)
         s->cl.changing = false;
@@ -236,8 +238,11 @@ hsm_err store_remove(struct store *s, uint64_t id)
         return HSM_E_UNAVAILABLE;
     if (!server_of(s, id))
         return HSM_E_NOT_FOUND;
-    if (!change_begin(s))
+    if (!change_begin(s)) {
+        /* One that never catches up would ask for its vote again and again. */
+        s->cl.no_promotion_until = uv_now(s->loop) + PROMOTION_PAUSE_MS;
         return HSM_E_CONFLICT;
+    }
     if (raft_remove(&s->raft, &s->cl.change, id, on_changed) == 0)
         return HSM_OK;
     s->cl.changing = false;

@@ -93,6 +93,7 @@ struct cluster {
     uv_timer_t barrier_soon;
     struct raft_change change;
     bool changing;
+    uint64_t no_promotion_until; /* ms: a removal waits for its turn */
     uint64_t promote, promoting; /* id to be made a voter: once it is added; next */
     struct raft_transfer transfer;
     bool transferring;
