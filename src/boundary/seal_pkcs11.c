@@ -166,7 +166,7 @@ static hsm_err make(struct token *t, const char *path, uint8_t *kek)
     struct wrapped w;
     struct wrapped back;
     uint8_t id[ID_LEN];
-    ck_object_handle_t key;
+    ck_object_handle_t key = 0;
     if (RAND_priv_bytes(kek, KEK_LEN) != 1 || RAND_bytes(id, ID_LEN) != 1)
         return seal_say(HSM_E_INTERNAL, t->text, t->cap, "no random bytes for %s", path);
     head_put(w.head, id);
@@ -205,7 +205,7 @@ hsm_err seal_pkcs11_kek(const struct seal_spec *spec, const char *path, bool may
     TRY(token_open(&t, spec, path, fresh));
     if (fresh)
         return make(&t, kpath, kek);
-    ck_object_handle_t key;
+    ck_object_handle_t key = 0;
     TRY(find_key(&t, id_of(&w), kpath, &key));
     return unwrap(&t, key, &w, kek, kpath);
 }

@@ -134,7 +134,7 @@ static hsm_err log_in(struct token *t, const struct seal_spec *spec, const char 
 
 hsm_err token_open(struct token *t, const struct seal_spec *spec, const char *path, bool writable)
 {
-    ck_slot_id_t slot;
+    ck_slot_id_t slot = 0;
     TRY(load_module(t, spec->module));
     TRY(find_slot(t, spec->token, &slot));
     ck_flags_t flags = CKF_SERIAL_SESSION | (writable ? CKF_RW_SESSION : 0);

@@ -1,7 +1,7 @@
 /* Raw libcrypto speed on one core: bench-raw KEY-OPERATION, then for every line of standard input,
- * a number of seconds, operations per second of thread CPU time as one JSON line. Keys: rsa2048, rsa3072, rsa4096 (RS256 and RSA-OAEP-256),
- * p256, p384, p521, p256k (ECDSA). Operations: sign, verify, and with RSA encrypt, decrypt.
- * Context reused, as a fast in-process user would. */
+ * a number of seconds, operations per second of thread CPU time as one JSON line. Keys: rsa2048,
+ * rsa3072, rsa4096 (RS256 and RSA-OAEP-256), p256, p384, p521, p256k (ECDSA). Operations: sign,
+ * verify, and with RSA encrypt, decrypt. Context reused, as a fast in-process user would. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
