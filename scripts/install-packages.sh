@@ -10,7 +10,7 @@ build="gcc g++ libc6-dev make cmake ninja-build pkg-config python3 libssl-dev li
 test_="$build git clang llvm clang-format clang-tidy cppcheck python3-venv python3-dev curl openssl procps gdb
  iproute2 mount util-linux swtpm softhsm2"
 conformance="$build python3-venv openssl procps"
-bench="$build nginx-light openssl curl procps util-linux python3-venv linux-perf"
+bench="$build nginx-light openssl curl procps util-linux python3-venv linux-perf etcd-server"
 
 case "${1:-build}" in
 build) wanted=$build ;;

@@ -1,5 +1,7 @@
 /* From the overlay into LMDB, off the path of acknowledgements: the log is what makes a transaction
- * durable. Only transactions whose digest is known go, in log order. */
+ * durable. Only transactions whose digest is known go, in log order, and only what is in the log of
+ * this node: a member hears that a transaction is committed by the others before it has stored it
+ * itself, and a state that is ahead of its log cannot be told from a log that lost its end. */
 #include "store/internal.h"
 
 #include <stdio.h>
@@ -32,11 +34,16 @@ static bool collect(struct store *s)
     return false;
 }
 
-static void prepare(struct store *s)
+/* false: nothing can be written yet. */
+static bool prepare(struct store *s)
 {
-    s->flush.n = s->overlay.n_acked;
+    const struct pend *p = s->overlay.first;
+    s->flush.n = 0;
+    for (; s->flush.n < s->overlay.n_acked && p->index <= s->raft.last_stored; p = p->next)
+        s->flush.n++;
     s->flush.err = HSM_OK;
     s->flush.text[0] = '\0';
+    return s->flush.n > 0;
 }
 
 static void write_batch(struct store *s)
@@ -74,7 +81,11 @@ static void begin(struct store *s)
     struct flush *f = &s->flush;
     if (f->running || s->failed != HSM_OK || s->overlay.n_acked == 0)
         return;
-    prepare(s);
+    if (!prepare(s)) {
+        if (!uv_is_active((uv_handle_t *)&s->flush_timer))
+            uv_timer_start(&s->flush_timer, flush_timer_cb, FLUSH_DELAY_MS, 0);
+        return;
+    }
     f->running = true;
     f->collected = false;
     f->work.data = s;
@@ -114,9 +125,8 @@ hsm_err flush_now(struct store *s)
         if (!collect(s))
             return f->err;
     }
-    if (s->overlay.n_acked == 0)
+    if (s->overlay.n_acked == 0 || !prepare(s))
         return HSM_OK;
-    prepare(s);
     write_batch(s);
     return collect(s) ? HSM_OK : f->err;
 }

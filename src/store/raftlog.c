@@ -101,7 +101,7 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
 {
     struct store *s = fsm->data;
     /* What libraft drops from the log must be in LMDB: all of it. */
-    if (s->overlay.n != s->overlay.n_acked || flush_now(s) != HSM_OK)
+    if (s->overlay.n != s->overlay.n_acked || flush_now(s) != HSM_OK || s->overlay.n != 0)
         return RAFT_BUSY;
     struct raft_buffer *b = raft_malloc(sizeof *b);
     uint8_t *data = b ? raft_malloc(MANIFEST_LEN) : NULL;

@@ -1,6 +1,7 @@
 """Results as Markdown and JSON, and whether every target was met."""
 import json
 
+import cluster
 from rig import median
 
 
@@ -68,7 +69,7 @@ def misses(results):
         out.append(f"p99 next to slow operations: {m['ratio']:.1f} times its idle value")
     if s and (s["memory_mb"] > 40 or max(s["first_s"], s["later_s"]) > 2):
         out.append("memory or start")
-    return out
+    return out + (cluster.misses(results["cluster"]) if "cluster" in results else [])
 
 
 def write(results, out):
@@ -82,6 +83,8 @@ def write(results, out):
             parts.append(latency_lines(results[name]))
     if "system" in results:
         parts.append(system_lines(results["system"]))
+    if "cluster" in results:
+        parts.append(cluster.lines(results["cluster"]))
     text = "\n\n".join("\n".join(p) for p in parts)
     missed = misses(results)
     print(text + ("\n\nmissed: " + "; ".join(missed) if missed else "\n\nall targets met"))

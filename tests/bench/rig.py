@@ -52,8 +52,8 @@ def median(values):
 class Rig:
     """A pool whose processes run on the server's core. Administrator and crypto user is the same principal."""
 
-    def __init__(self, stock=None, bindir=keyhold.BIN):
-        self.pool = keyhold.Pool(name="bench", cpus=SERVER_CPU, bindir=bindir)
+    def __init__(self, stock=None, bindir=keyhold.BIN, partitions=1):
+        self.pool = keyhold.Pool(name="bench", cpus=SERVER_CPU, bindir=bindir, partitions=partitions)
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="kh-bench-"))
         self.n = 0
         os.sched_setaffinity(0, {int(SERVER_CPU)})  # what starts now stays there
@@ -74,7 +74,7 @@ class Rig:
 
     def note_pids(self):
         pids = self.pool.pids()
-        self.server = [pids[n] for n in ("gateway", "boundary") if n in pids]
+        self.server = [pid for name, pid in pids.items() if name.startswith(("gateway", "boundary"))]
 
     def restart(self):
         os.sched_setaffinity(0, {int(SERVER_CPU)})
@@ -97,12 +97,12 @@ class Rig:
     def kid_path(self, key):
         return "/keys/" + self.pool.ok("GET", f"/keys/{key}")["key"]["kid"].split("/keys/", 1)[1]
 
-    def request(self, method, path, body=None):
+    def request(self, method, path, body=None, authorized=True):
         """A file with the bytes of one request; "########" in it is counted by the generator."""
         data = json.dumps(body).encode() if body is not None else b""
         sep = "&" if "?" in path else "?"
         head = (f"{method} {path}{sep}api-version=7.6 HTTP/1.1\r\nHost: {self.pool.host}\r\n"
-                f"Authorization: Bearer {self.pool.token()}\r\nUser-Agent: bench\r\nAccept: application/json\r\n")
+                + (f"Authorization: Bearer {self.pool.token()}\r\n" if authorized else "") + "User-Agent: bench\r\nAccept: application/json\r\n")
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
         self.n += 1

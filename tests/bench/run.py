@@ -3,7 +3,7 @@
 baseline, the server (door, fabric, gateway, boundary) on one core, the generator on another, 32 keep-alive TLS
 connections, authorization and audit on. The baselines: raw libcrypto on the server's core, nginx static TLS.
 
-BENCH=crypto,read,write,create,mixed,system (default: all; crypto is sign, verify, cipher, wrap)"""
+BENCH=crypto,read,write,create,mixed,system,cluster (default: all; crypto is sign, verify, cipher, wrap)"""
 import json
 import os
 import platform
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import cluster
 import mixed
 import report
 import rows
@@ -21,7 +22,7 @@ from rig import NO_STOCK, OUT, Nginx, Raw, Rig, keyhold, memory_kb
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))  # three times as many for rows with a target
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 CRYPTO = {"sign", "verify", "cipher", "wrap"}
-GROUPS = CRYPTO | {"read", "write", "create", "mixed", "system"}
+GROUPS = CRYPTO | {"read", "write", "create", "mixed", "system", "cluster"}
 
 
 def say(text):
@@ -124,6 +125,8 @@ def main():
                 results["writes"] = measure_writes(rig)
     if "create" in groups:
         results["creation"] = measure_creation()
+    if "cluster" in groups:
+        results["cluster"] = cluster.measure(ROUNDS, SECONDS, say)
     ok = report.write(results, OUT)
     sys.exit(0 if ok else 1)
 

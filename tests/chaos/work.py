@@ -17,6 +17,7 @@ import keyhold
 
 UNKNOWN = "?"
 WRAP = {"alg": "A256KW", "value": base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")}
+LIFE_UNKNOWN_MAX = 6  # of one key; then it is only looked at
 WAIT = 5  # for one answer; longer than a partition lets a request wait
 
 
@@ -141,10 +142,13 @@ class History:
         self.rows = []
         self.odd = []  # answers that no client should ever see
         self.codes = {}
+        self.unknown = {}  # object -> writes whose outcome is not known
 
     def add(self, **row):
         with self.lock:
             self.rows.append(row)
+            if row["out"] == UNKNOWN and row["op"] not in ("get", "read", "use"):
+                self.unknown[row["object"]] = self.unknown.get(row["object"], 0) + 1
 
     def count(self, status):
         with self.lock:
@@ -162,6 +166,7 @@ class Doer:
     def __init__(self, world, tokens, history, client, line=None):
         self.history, self.client = history, client
         self.line = line or Line(world, tokens)
+        self.lost = 0  # since it was last looked at
 
     def do(self, target, op, given, method, path, body=None, who="admin", judge=None):
         """judge(status, body): the outcome, or None when that answer says nothing. Returns the outcome."""
@@ -178,6 +183,8 @@ class Doer:
             self.history.odd.append(f"{method} {path} {who}: {status} {answer}")
         if status in (401, 429):  # refused before anything else
             return None
+        if out in (None, UNKNOWN):
+            self.lost += 1
         self.history.add(object=target, op=op, **{"in": given}, out=out or UNKNOWN, client=self.client, start=start, end=end,
                          partition=self.line.number, status=status)
         return out
@@ -247,11 +254,17 @@ class Client(threading.Thread):
         try:
             while not self.halt.is_set():
                 self.step()
-                self.halt.wait(self.rng.uniform(0, 0.02))
+                self.halt.wait(self.pause())
         except BaseException as e:  # noqa: BLE001
             self.failure = e
         finally:
             self.doer.line.close()
+
+    def pause(self):
+        """Writes without outcome make a history hard to check: after one it waits a moment."""
+        rows = self.doer.lost
+        self.doer.lost = 0
+        return self.rng.uniform(0.1, 0.3) if rows else self.rng.uniform(0, 0.02)
 
     def step(self):
         rng, d, e = self.rng, self.doer, self.epoch
@@ -270,7 +283,11 @@ class Client(threading.Thread):
                 self.written += 1
                 d.write(name, f"{self.number}-{e.number}-{self.written}")
         else:
-            d.live(rng.choice(e.lives), rng.choice(["create", "delete", "delete", "recover", "recover", "get", "get"]))
+            name = rng.choice(e.lives)
+            op = rng.choice(["create", "delete", "delete", "recover", "recover", "get", "get"])
+            if op != "get" and e.history.unknown.get(f"life/{name}", 0) >= LIFE_UNKNOWN_MAX:
+                op = "get"
+            d.live(name, op)
 
     def administer(self):
         d = self.doer

@@ -45,7 +45,8 @@ func load(path string) map[string][]operation {
 }
 
 // What is checked: a read without an outcome says nothing; a write without one may take effect at any later time. In a
-// register that nobody ever saw with its value, it need not have happened.
+// register that nobody ever saw with its value, it need not have happened. An assignment is deleted once: of several
+// deletions without an outcome the first can do what any of them did.
 func relevant(kind string, all []operation) []porcupine.Operation {
 	seen := map[string]bool{}
 	for _, o := range all {
@@ -53,6 +54,8 @@ func relevant(kind string, all []operation) []porcupine.Operation {
 			seen[o.Out] = true
 		}
 	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Start < all[j].Start })
+	deleted := map[string]bool{}
 	var ret []porcupine.Operation
 	for _, o := range all {
 		end := o.End
@@ -60,6 +63,12 @@ func relevant(kind string, all []operation) []porcupine.Operation {
 			reads := o.Op == "read" || o.Op == "use" || o.Op == "get"
 			if reads || kind == "register" && !seen[o.In] {
 				continue
+			}
+			if kind == "role" && o.Op == "delete" {
+				if deleted[o.In] {
+					continue
+				}
+				deleted[o.In] = true
 			}
 			end = math.MaxInt64
 		}

@@ -34,8 +34,14 @@ func TestRole(t *testing.T) {
 	undone := verdict("role", granted, op(3, 9, "delete", "n1", "ok"), op(4, 5, "use", "", "refused"), op(6, 7, "use", "", "ok"))
 	lost := verdict("role", granted, op(5, 6, "use", "", "refused"))
 	landed := verdict("role", op(1, 2, "put", "n1", "?"), op(3, 4, "use", "", "refused"), op(5, 6, "use", "", "ok"))
-	if !ok || still || !meanwhile || undone || lost || !landed {
-		t.Fatal(ok, still, meanwhile, undone, lost, landed)
+	tries := []operation{granted}
+	for i := int64(0); i < 40; i++ {
+		tries = append(tries, op(3+i, 4+i, "delete", "n1", "?"))
+	}
+	tried := verdict("role", append(tries, op(50, 51, "use", "", "ok"), op(52, 53, "use", "", "refused"))...)
+	back := verdict("role", append(tries, op(50, 51, "use", "", "refused"), op(52, 53, "use", "", "ok"))...)
+	if !ok || still || !meanwhile || undone || lost || !landed || !tried || back {
+		t.Fatal(ok, still, meanwhile, undone, lost, landed, tried, back)
 	}
 }
 
