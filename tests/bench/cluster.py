@@ -140,7 +140,8 @@ def commits(rig, rounds, seconds, say):
 # ---- crypto
 
 def crypto(three, rounds, seconds, say):
-    """All processes of a pool are on the server's core. A third of the requests go to each partition."""
+    """All processes of a pool are on the server's core. A third of the connections go to each partition: as many as a
+    partition has in the other measurements."""
     rows = []
     with Rig(stock=NO_STOCK) as one:
         work = {}
@@ -155,7 +156,7 @@ def crypto(three, rounds, seconds, say):
             pairs = []
             for round_ in range(2 * rounds):
                 rigs = (one, three) if round_ % 2 == 0 else (three, one)
-                r = {rig: rig.load(work[rig][name], seconds=seconds, connections=CONNECTIONS + 1) for rig in rigs}
+                r = {rig: rig.load(work[rig][name], seconds=seconds, connections=3 * CONNECTIONS) for rig in rigs}
                 pairs.append((r[three], r[one]))
             rows.append({"name": name, "three": median([t["rate"] for t, _ in pairs]), "one": median([o["rate"] for _, o in pairs]),
                          "ratio": median([t["rate"] / o["rate"] for t, o in pairs]),
