@@ -232,7 +232,7 @@ static KIT_UNUSED void kit_close(struct kit *k)
         while (!k->closed)
             uv_run(&k->loop, UV_RUN_ONCE);
     }
-    for (int i = 0; i < 100 && uv_run(&k->loop, UV_RUN_NOWAIT) != 0; i++)
+    for (int i = 0; i < 20 && uv_run(&k->loop, UV_RUN_NOWAIT) != 0; i++)
         usleep(1000);
     int rc = uv_loop_close(&k->loop);
     assert_true(rc == 0 || k->fatal != HSM_OK); /* libraft may leave handles when it failed */
