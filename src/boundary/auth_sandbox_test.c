@@ -1,6 +1,7 @@
 /* A key fetch and a token check behind the real system call filter: whatever libssl, libcrypto or
  * the C library want from the kernel on first use has been asked for before. In its own process,
  * because the filter stays. */
+#include "base/sanitized_testing.h"
 #include "boundary/auth_testing.h"
 
 #include <openssl/rand.h>
@@ -8,26 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "boundary/sandbox.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum {
-    IS_SANITIZED = 1
-}; /* the sanitizer's own system calls are not in the filter */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum {
-    IS_SANITIZED = 1
-};
-#else
-enum {
-    IS_SANITIZED = 0
-};
-#endif
-#else
-enum {
-    IS_SANITIZED = 0
-};
-#endif
 
 /* What the child gets on its standard input. */
 struct material {

@@ -3,18 +3,8 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include "boundary/join_relay_testing.h"
+#include "base/sanitized_testing.h"
 #include "boundary/seal_tpm_testing.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
 
 static char dir[64];
 static const char *evidence; /* of the next boundaries; NULL: not said */

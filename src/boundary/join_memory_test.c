@@ -1,21 +1,11 @@
 /* On their way from one boundary to the other the root secrets are in secret memory and nowhere
  * else: not in libssl's buffers on the heap, not on a stack. All writable memory of the process is
  * searched while TLS holds them, and afterwards. */
+#include "base/sanitized_testing.h"
 #include "boundary/join_pair_testing.h"
 
 #include <openssl/rand.h>
 #include "base/secret.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1 /* their shadow is larger than one can search */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
 
 #define SECRET_LEN 1024u
 #define PROBE_LEN  16u
