@@ -19,7 +19,21 @@ import keyhold
 
 PORT, PEER_PORT = 8443, 7443
 POOL = "hosts"
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and ip(8)")
+
+
+def has_namespaces():
+    """In a chroot ip(8) cannot enter the namespaces that it makes."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    name = f"kh-try-{os.getpid()}"
+    if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode != 0:
+        return False
+    works = subprocess.run(["ip", "netns", "exec", name, "true"], capture_output=True).returncode == 0
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    return works
+
+
+pytestmark = pytest.mark.skipif(not has_namespaces(), reason="needs root, ip(8) and namespaces that it can enter")
 
 
 def ip(*args, check=True):
