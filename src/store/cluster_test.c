@@ -11,6 +11,12 @@
 
 /* libraft forgets the configuration of an InstallSnapshot message that it did not take. */
 const char *__lsan_default_suppressions(void);
+/* Its texts of errors lie in static buffers: several stores in one process share them. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:libraft.so\n";
+}
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libraft.so\n";
