@@ -235,7 +235,7 @@ const char *metrics_obstacle(const struct metrics_facts *f)
         return "the boundary does not answer";
     if (f->status->pool_state == POOL_NEW)
         return "there is no pool yet";
-    if (!f->store.leader)
+    if (!f->store.leader && f->store.leader_id == 0) /* a follower hands writes on */
         return "the store may not commit";
     if (f->store.obstacle != HSM_OK)
         return f->store.obstacle == HSM_E_DISK_FULL ? "the disk is full"

@@ -44,7 +44,7 @@ static KIT_UNUSED uint64_t kit_rid_number(const uint8_t *rid)
 static KIT_UNUSED struct bytes kit_txn(uint8_t *buf, size_t cap, const struct kit_op *ops, size_t n)
 {
     struct wr w = wr_of(buf, cap);
-    static uint64_t number;
+    static _Atomic uint64_t number;
     uint8_t id[16] = {1};
     be64_put(id + 8, ++number);
     be64_put(id, (uint64_t)getpid());
