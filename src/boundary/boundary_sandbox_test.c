@@ -1,5 +1,6 @@
 /* The boundary as a process behind its sandbox: it must be able to do all of its work there, and
  * nothing else. */
+#include "base/sanitized_testing.h"
 #include "boundary/boundary_testing.h"
 #include "boundary/sandbox.h"
 
@@ -12,17 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
 
 enum where {
     ORDINARY,

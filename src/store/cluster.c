@@ -421,8 +421,8 @@ static void on_message(void *ctx, uint64_t from, uint16_t type, uint64_t seq, st
         take_add(s, from, payload);
     else if (type == MSG_GONE && server_of(s, from))
         store_fail(s, HSM_E_DENIED, "This partition was removed from its pool.");
-    else
-        fetch_message(s, from, type, payload);
+    else if ((type != MSG_FETCH && type != MSG_PART) || server_of(s, from))
+        fetch_message(s, from, type, payload); /* only members get the state */
 }
 
 static void on_up(void *ctx, uint64_t id)
