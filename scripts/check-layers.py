@@ -15,7 +15,7 @@ ALLOWED = {
     "gateway": {"base", "codec", "model", "wire", "store", "net"},
     "door": {"base", "codec", "net"},
     "partition": {"base", "codec", "model", "wire"},
-    "fabric": {"base", "codec", "model", "net"},
+    "fabric": {"base", "codec", "model", "net", "wire", "store"},
     "client": {"base", "codec", "model"},
     "cli": {"base", "codec", "model", "client", "partition", "fabric"},
 }

@@ -6,7 +6,7 @@
 #include "codec/json.h"
 
 #define ANSWER_HEADERS_MAX 4096
-#define ANSWER_BODY_MAX    65536
+#define ANSWER_BODY_MAX    (1 << 20)
 
 struct answer {
     unsigned status;

@@ -10,8 +10,10 @@ hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms, struct 
         return HSM_E_NOMEM;
     f->config = *config;
     hsm_err e = provider_load(config->home, now_ms, &f->provider);
+    if (e == HSM_OK)
+        e = state_open_memory(&f->state);
     if (e != HSM_OK) {
-        free(f);
+        fabric_close(f);
         return e;
     }
     *ret = f;
@@ -22,6 +24,7 @@ void fabric_close(struct fabric *f)
 {
     if (f == NULL)
         return;
+    state_close(f->state, NULL, NULL);
     provider_done(&f->provider);
     secret_wipe(f, sizeof *f);
     free(f);

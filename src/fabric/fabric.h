@@ -8,6 +8,7 @@
 #include "fabric/answer.h"
 #include "fabric/face.h"
 #include "fabric/identity/provider.h"
+#include "fabric/state.h"
 #include "net/http_server.h"
 
 #define FABRIC_BODY_MAX 65536
@@ -25,10 +26,12 @@ struct fabric_config {
 struct fabric {
     struct fabric_config config;
     struct provider provider;
+    struct state *state;
     uint8_t url_buf[HTTP1_HEAD_MAX];
     uint8_t form_buf[TOKEN_REQUEST_BUF(FABRIC_BODY_MAX, HTTP1_HEAD_MAX)];
     uint8_t header_buf[ANSWER_HEADERS_MAX];
     uint8_t body_buf[ANSWER_BODY_MAX];
+    struct answer answer; /* of fabric_answer() */
 };
 
 /* What a handler sees of a request. */
@@ -39,20 +42,32 @@ struct request {
     uint64_t now_ms;
     char id[UUID_TEXT_LEN + 1];     /* of the client if it sent one, else new */
     const struct principal *caller; /* routes that need a token */
+    struct changes *changes;        /* staged here, they are committed before the answer goes out */
 };
 
 HSM_MUST_USE hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms,
                                  struct fabric **ret);
 void fabric_close(struct fabric *f);
 
-/* Answers every request with something. The buffers behind *ret belong to f and are valid until the
- * next call. */
+/* Answers every request with something: calls reply once, perhaps before the return, and not before
+ * everything that the answer says is durable. http must stay valid until then; the answer is valid
+ * during the call. */
+typedef void (*fabric_reply_fn)(void *ctx, const struct answer *a);
+void fabric_ask(struct fabric *f, const struct http_request *http, uint64_t now_ms,
+                fabric_reply_fn reply, void *ctx);
+/* The same at once, with a state in memory (tests). The buffers behind *ret belong to f and are
+ * valid until the next call. */
 void fabric_answer(struct fabric *f, const struct http_request *http, uint64_t now_ms,
                    struct answer *ret);
+/* One run of the handler, without a commit (held.c). */
+void fabric_route(struct fabric *f, const struct http_request *http, uint64_t now_ms,
+                  struct changes *c, struct answer *ret);
 /* The form for bytes that were no request (http_server_handlers.refused). */
 void fabric_refused(hsm_err err, struct wr *headers, struct wr *body);
 void fabric_wipe(struct fabric *f);
 
+/* Reads the state, fills the answer, stages changes; nothing else, because it is called again when
+ * the state changed before the commit. An answer of 400 or more commits nothing. */
 typedef void fabric_handler(struct fabric *f, const struct request *rq, struct answer *a);
 /* oidc.c */
 fabric_handler cloud_metadata, openid_adfs, openid_tenant, instance_discovery, user_realm, key_set;

@@ -230,10 +230,10 @@ static void dispatch(struct fabric *f, struct request *rq, struct answer *a)
         r->fn(f, rq, a);
 }
 
-void fabric_answer(struct fabric *f, const struct http_request *http, uint64_t now_ms,
-                   struct answer *ret)
+void fabric_route(struct fabric *f, const struct http_request *http, uint64_t now_ms,
+                  struct changes *c, struct answer *ret)
 {
-    struct request rq = {.http = http, .now_ms = now_ms};
+    struct request rq = {.http = http, .now_ms = now_ms, .changes = c};
     struct answer a = {.status = 200,
                        .headers = wr_of(f->header_buf, sizeof f->header_buf),
                        .body = wr_of(f->body_buf, sizeof f->body_buf)};

@@ -24,17 +24,23 @@ struct server {
     int ready_fd;
 };
 
+static void on_reply(void *ctx, const struct answer *a)
+{
+    struct http_exchange *x = ctx;
+    /* A connection that named no host came here by default: the next one may name it. */
+    if (a->status == 421)
+        http_exchange_last(x);
+    struct server *s = http_exchange_user(x);
+    http_respond(x, a->status, wr_view(&a->headers), wr_view(&a->body), a->secret);
+    if (a->secret)
+        fabric_wipe(s->fabric);
+}
+
 static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
 {
     struct server *s = ctx;
-    struct answer a;
-    fabric_answer(s->fabric, rq, clock_now_ms(), &a);
-    /* A connection that named no host came here by default: the next one may name it. */
-    if (a.status == 421)
-        http_exchange_last(x);
-    http_respond(x, a.status, wr_view(&a.headers), wr_view(&a.body), a.secret);
-    if (a.secret)
-        fabric_wipe(s->fabric);
+    http_exchange_set_user(x, s);
+    fabric_ask(s->fabric, rq, clock_now_ms(), on_reply, x);
 }
 
 static void on_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *headers,
