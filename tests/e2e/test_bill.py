@@ -1,0 +1,91 @@
+"""keyhold plan: the sizing questions of document 000."""
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+import keyhold
+
+
+def plan(*args, status=0):
+    r = subprocess.run([f"{keyhold.BIN}/keyhold", "plan", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert r.returncode == status, r.stderr
+    return r.stdout if status == 0 else r.stderr
+
+
+TWO = ["--regions", "southindia", "centralindia"]
+
+
+@pytest.mark.parametrize("args,resources,total,optional", [
+    ([*TWO, "--relation", "primary-dr"], 2, "4608.00", "2304.00"),
+    ([*TWO, "--relation", "primary-dr", "--redundancy-required"], 2, "4608.00", "4608.00"),
+    ([*TWO, "--relation", "active-active"], 1, "4608.00", "4608.00"),
+    ([*TWO, "--relation", "independent"], 2, "4608.00", "4608.00"),
+    (["--regions", "southindia"], 1, "2304.00", "2304.00"),
+], ids=["dr-optional", "dr", "active-active", "independent", "single"])
+def test_plan_relations(args, resources, total, optional):
+    p = json.loads(plan(*args, "--json"))
+    assert p["resources"] == resources and len(p["pools"]) == len([a for a in args if a.endswith("india")])
+    assert p["monthlyCost"]["total"] == total
+    assert p["monthlyCost"]["withoutOptional"] == optional
+    assert [x["monthly"] for x in p["pools"]] == ["2304.00"] * len(p["pools"])
+
+
+def test_plan_services_and_price_book(tmp_path):
+    args = [*TWO, "--relation", "independent", "--sql-mi", "2", "1", "--domain-controllers", "self-hosted",
+            "--services", "storage", "aks", "--rotation", "P90D", "--network", "peered", "--pilot", "--operations", "1000000"]
+    p = json.loads(plan(*args, "-o", "json"))
+    assert [x["keys"] for x in p["pools"]] == [5, 4]
+    # 002: fixed; what 000 would add stands beside it, and both are explained
+    assert p["monthlyCost"] == {"currency": "USD", "hours": 720, "fixed": "4608.00", "withoutOptional": "4608.00", "keys": "9.00",
+                                "operations": "3.00", "fees": "beside", "total": "4608.00", "totalWithFees": "4620.00"}
+    assert any("000" in n and "002" in n for n in p["priceNotes"])
+    topics = {n["topic"] for n in p["notes"]}
+    assert {"sql-mi", "domain controllers", "storage", "aks", "rotation", "network", "pilot"} <= topics
+    text = plan(*args)
+    assert "USD 4608.00 (720 hours), and 12.00 if keys" in text and "002 says" in text
+    book = tmp_path / "book.json"
+    book.write_text(json.dumps({"name": "own", "currency": "EUR", "fees": "charged",
+                                "pool": {"hour": "0.000001", "minimumHours": 0, "monthHours": 730},
+                                "keys": [{"type": "RSA-*", "month": "2"}]}))
+    p = json.loads(plan(*args, "--price-book", str(book), "--json"))
+    assert p["monthlyCost"]["fixed"] == "0.00146" and p["monthlyCost"]["total"] == "18.00146"
+    book.write_text(book.read_text().replace('"0.000001"', "0.1"))
+    assert "pool must have hour (a price as a string" in plan(*args, "--price-book", str(book), status=1)
+    assert "cannot be read" in plan(*args, "--price-book", str(tmp_path / "none"), status=1)
+
+
+@pytest.mark.parametrize("args,says", [
+    ([], "--regions is needed"),
+    (TWO, "--relation: with several regions"),
+    ([*TWO, "--relation", "single"], "one region"),
+    (["-l", "a", "--relation", "active-active"], "at least two"),
+    (["-l", "a", "b", "c", "--relation", "active-active"], "exactly two"),
+    (["-l", "a", "--redundancy-required"], "second one"),
+    (["-l", "a", "--services", "teapot"], "none of sql-db storage"),
+    (["-l", "a", "--sql-mi", "many"], "numbers from 0"),
+    (["-l", "a", "--sql-mi", "1", "2"], "one number for each"),
+    (["-l", "a", "--rotation", "P1D"], "28 days"),
+    (["-l", "a", "--rotation", "soon"], "a duration"),
+    (["-l", "a", "--key-type", "EC-P-256"], "RSA"),
+])
+def test_plan_refused(args, says):
+    assert says in plan(*args, status=2)
+
+
+def test_plan_questions_on_a_terminal():
+    """The eight questions, answered at a terminal; an empty line takes what is offered."""
+    master, slave = pty.openpty()
+    p = subprocess.Popen([f"{keyhold.BIN}/keyhold", "plan", "--json"], stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.close(slave)
+    os.write(master, b"southindia, centralindia\nactive-active\ntrue\nself-hosted\n1 1\nstorage\nP1Y\npeered\n\n")
+    out, err = p.communicate(timeout=30)
+    os.close(master)
+    assert p.returncode == 0, err
+    r = json.loads(out)
+    assert r["relation"] == "active-active" and r["monthlyCost"]["total"] == "4608.00"
+    assert [x["keys"] for x in r["pools"]] == [6, 6] and [x["roleAssignments"] for x in r["pools"]] == [3, 3]
+    assert "every 365 days" in json.dumps(r["notes"])
+    assert err.count("?") + err.count(":") >= 9
