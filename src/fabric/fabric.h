@@ -8,7 +8,7 @@
 #include "fabric/answer.h"
 #include "fabric/face.h"
 #include "fabric/identity/provider.h"
-#include "fabric/state.h"
+#include "fabric/operation.h"
 #include "net/http_server.h"
 
 #define FABRIC_BODY_MAX 65536
@@ -27,6 +27,8 @@ struct fabric {
     struct fabric_config config;
     struct provider provider;
     struct state *state;
+    struct nodes *nodes; /* NULL: none can be asked */
+    struct operations *operations;
     uint8_t url_buf[HTTP1_HEAD_MAX];
     uint8_t form_buf[TOKEN_REQUEST_BUF(FABRIC_BODY_MAX, HTTP1_HEAD_MAX)];
     uint8_t header_buf[ANSWER_HEADERS_MAX];

@@ -14,7 +14,8 @@
 #define OPERATION_CODE_MAX   63
 #define OPERATION_TEXT_MAX   511
 #define OPERATION_KEEP_MS    86400000ull /* how long an ended one can be asked for */
-#define OPERATION_STEP_KINDS 32
+#define OPERATION_KINDS_MAX  32
+#define OPERATION_LOOKS_MAX  8
 #define OPERATION_DATA_EMPTY "{}"
 
 enum operation_state {
@@ -69,20 +70,25 @@ void step_ask(struct step *s, const char *node, struct bytes request, step_answe
 
 struct operations;
 HSM_MUST_USE hsm_err operations_new(struct fabric *f, struct operations **ret);
-/* Nothing is under way any more: after state and nodes were closed. */
+/* Nothing is under way any more: after state and nodes were closed. NULL is fine. */
 void operations_free(struct operations *o);
-/* Before the first operations_run(). HSM_E_RANGE: too many. kind is static. */
+/* HSM_E_RANGE: too many. kind is static. */
 HSM_MUST_USE hsm_err operations_add(struct operations *o, const char *kind, operation_step_fn *fn);
-/* Something that is to be looked at every period_ms (purges that are due, the meter); fn starts
- * operations by staging them in c. */
+/* Something to look at every period_ms (purges that are due, the meter): fn stages what follows,
+ * usually by operation_start(). After a conflict it is called again. */
 typedef void operations_look_fn(struct fabric *f, struct changes *c, uint64_t now_ms);
 HSM_MUST_USE hsm_err operations_add_look(struct operations *o, uint64_t period_ms,
                                          operations_look_fn *fn);
+/* Take up whatever runs according to the state: after it was loaded, and by the leading fabric
+ * only. Before, and after operations_pause(), nothing is stepped. */
+void operations_resume(struct operations *o);
+void operations_pause(struct operations *o);
 /* Do what is due. Returns the time in ms until something is due again (UINT64_MAX: nothing is), if
  * wake is not called before. */
 uint64_t operations_run(struct operations *o, uint64_t now_ms);
-/* Called when operations_run() should be called soon; from anywhere, so it must not do it itself.
- */
-void operations_on_wake(struct operations *o, void (*wake)(void *ctx), void *ctx);
+/* wake: operations_run() should be called soon; called from anywhere, so it must not do it itself.
+ * clock: the time when a step goes on after an answer; NULL: that of the last operations_run(). */
+void operations_hooks(struct operations *o, void (*wake)(void *ctx), void *ctx,
+                      uint64_t (*clock)(void));
 
 #endif

@@ -21,12 +21,14 @@ struct document *document_new(enum state_kind kind, uint64_t revision, struct by
 struct changes *changes_new(const struct state *s)
 {
     struct changes *c = calloc(1, sizeof *c);
-    if (c != NULL)
-        changes_reset(c, s);
+    if (c == NULL)
+        return NULL;
+    *c = (struct changes){.state = s, .base = s->version};
+    c->last = &c->first;
     return c;
 }
 
-void changes_reset(struct changes *c, const struct state *s)
+static void drop_all(struct changes *c)
 {
     while (c->first != NULL) {
         struct change *one = c->first;
@@ -34,6 +36,11 @@ void changes_reset(struct changes *c, const struct state *s)
         free(one->doc);
         free(one);
     }
+}
+
+void changes_reset(struct changes *c, const struct state *s)
+{
+    drop_all(c);
     *c = (struct changes){.state = s, .base = s->version};
     c->last = &c->first;
 }
@@ -42,7 +49,7 @@ void changes_free(struct changes *c)
 {
     if (c == NULL)
         return;
-    changes_reset(c, c->state);
+    drop_all(c);
     free(c);
 }
 
