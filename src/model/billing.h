@@ -46,9 +46,9 @@ HSM_MUST_USE hsm_err key_amounts_read(const struct json_doc *d, uint32_t v,
                                       struct key_amounts *ret);
 void key_amounts_write(struct json_wr *j, const struct key_amounts *a);
 /* The time from `since` until `until` with so many keys, as far as it is in p, is added to *sum
- * (key-seconds). */
-HSM_MUST_USE hsm_err key_time_add(struct key_amounts *sum, const struct key_amounts *keys,
-                                  uint64_t since_s, uint64_t until_s, struct period p);
+ * (key-seconds); types for which it has no room are left out. */
+void key_time_add(struct key_amounts *sum, const struct key_amounts *keys, uint64_t since_s,
+                  uint64_t until_s, struct period p);
 /* A counter that begins again at 0 whenever its process does: what was added since `before`. */
 uint64_t counter_growth(uint64_t before, uint64_t now);
 

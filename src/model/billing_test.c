@@ -105,16 +105,21 @@ static void key_time(void **state)
     assert_int_equal(key_amounts_add(&keys, bytes_str("RSA-2048"), 3), HSM_OK);
     assert_int_equal(key_amounts_add(&keys, bytes_str("EC-P-256"), 1), HSM_OK);
     assert_int_equal(key_amounts_add(&keys, bytes_str("oct-256"), 0), HSM_OK);
+    struct key_amounts full = {.n = 0};
     /* Ten hours, six of them in November. */
     uint64_t since = p.end - 6 * HOUR, until = p.end + 4 * HOUR;
-    assert_int_equal(key_time_add(&sum, &keys, since, until, p), HSM_OK);
-    assert_int_equal(key_time_add(&later, &keys, since, until, next), HSM_OK);
+    key_time_add(&sum, &keys, since, until, p);
+    key_time_add(&later, &keys, since, until, next);
     assert_int_equal(amount(&sum, "RSA-2048"), 18 * HOUR);
     assert_int_equal(amount(&sum, "EC-P-256"), 6 * HOUR);
     assert_int_equal(amount(&later, "RSA-2048"), 12 * HOUR);
     assert_int_equal(sum.n, 2);
-    assert_int_equal(key_time_add(&sum, &keys, until, since, p), HSM_OK);
+    key_time_add(&sum, &keys, until, since, p);
     assert_int_equal(amount(&sum, "RSA-2048"), 18 * HOUR);
+    for (char type[4] = "T-a"; full.n < BILLING_TYPES_MAX; type[2]++)
+        assert_int_equal(key_amounts_add(&full, bytes_str(type), 1), HSM_OK);
+    key_time_add(&full, &keys, since, until, p);
+    assert_int_equal(full.n, BILLING_TYPES_MAX);
     assert_int_equal(counter_growth(10, 15), 5);
     assert_int_equal(counter_growth(10, 4), 4);
 }
