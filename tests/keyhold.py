@@ -155,8 +155,9 @@ class Pool:
         return "\n".join(out)
 
     def pids(self):
-        """Name -> pid of this installation's processes, from /proc: "boundary" and "gateway" of partition 0, "boundary-1"
-        and so on of the others."""
+        """Name -> pid of this installation's processes, from /proc: "supervisor" is the node, "pool" the supervisor of the first
+        pool, "boundary" and "gateway" are those of partition 0, "boundary-1" and so on of the others; those of further pools
+        have the pool's name and a colon before them."""
         found = {}
         mark = str(self.home).encode()
         for p in pathlib.Path("/proc").iterdir():
@@ -170,7 +171,9 @@ class Pool:
             if name.startswith("keyhold-") and any(mark in a for a in argv):
                 partition = next((m[1] for a in argv if (m := re.search(rb"/partition-([1-9][0-9]*)/", a))), None)
                 suffix = f"-{partition.decode()}" if partition else ""
-                found[name.removeprefix("keyhold-").removesuffix("-test") + suffix] = int(p.name)
+                other = next((m[1].decode() + ":" for a in argv if (m := re.match(re.escape(mark) + rb"/pools/([^/]+)", a))), "")
+                name = "pool" if b"--pool" in argv and name == "keyhold-supervisor" else name
+                found[other + name.removeprefix("keyhold-").removesuffix("-test") + suffix] = int(p.name)
         return found
 
     # ---- partitions

@@ -23,6 +23,7 @@
 #define SYNC_EVERY     10  /* audit drains */
 #define READY_RETRY_MS 10
 #define QUIESCE_MS     10000
+#define LINGER_MS      5000 /* after that the log goes on without the others' end */
 #define TEXT_MAX       512
 #define NO_LEADER_MS   3000 /* then requests are answered, if only that nobody leads */
 /* Besides 0 and 1: */
@@ -35,6 +36,7 @@ enum phase {
     PHASE_SERVING,
     PHASE_DRAINING,
     PHASE_QUIESCING,
+    PHASE_LINGERING, /* takes part in the log for partitions that have not finished yet */
     PHASE_CLOSING
 };
 
@@ -63,6 +65,7 @@ struct gateway {
     enum phase phase;
     bool failed;
     bool sync_running;
+    int ready_fd;
     unsigned drains;
     uv_signal_t sigterm, sigint;
     uv_timer_t audit_timer, phase_timer;
@@ -142,9 +145,27 @@ static void enter_closing(struct gateway *g)
     store_close(g->store, on_store_closed, g);
 }
 
+static void on_lingered(uv_timer_t *t)
+{
+    enter_closing(t->data);
+}
+
+/* Whoever started this process says, by another signal, when nobody needs the log here. */
+static bool tell_quiet(struct gateway *g)
+{
+    return g->peers != NULL && g->ready_fd >= 0 && write(g->ready_fd, "quiet\n", 6) == 6 &&
+           uv_timer_start(&g->phase_timer, on_lingered, LINGER_MS, 0) == 0;
+}
+
 static void on_quiesced(void *ctx)
 {
-    enter_closing(ctx);
+    struct gateway *g = ctx;
+    if (g->phase >= PHASE_LINGERING)
+        return;
+    if (tell_quiet(g))
+        g->phase = PHASE_LINGERING;
+    else
+        enter_closing(g);
 }
 
 static void on_quiesce_late(uv_timer_t *t)
@@ -182,6 +203,8 @@ static void on_signal(uv_signal_t *h, int number)
 {
     struct gateway *g = h->data;
     (void)number;
+    if (g->phase == PHASE_LINGERING)
+        enter_closing(g);
     if (g->phase >= PHASE_DRAINING)
         return;
     log_info("stopping");
@@ -254,13 +277,10 @@ static hsm_err start_http(struct gateway *g)
     return HSM_OK;
 }
 
-static void tell_ready(struct gateway *g)
+static void tell_ready(const struct gateway *g)
 {
-    if (g->o->ready_fd < 0)
-        return;
-    if (write(g->o->ready_fd, "\n", 1) != 1)
+    if (g->ready_fd >= 0 && write(g->ready_fd, "\n", 1) != 1)
         log_warn("nobody waits for readiness");
-    close(g->o->ready_fd);
 }
 
 static void on_ready_timer(uv_timer_t *t);
@@ -501,6 +521,7 @@ int gateway_run(const struct gateway_options *o)
 {
     static struct gateway g;
     g.o = o;
+    g.ready_fd = o->ready_fd;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     raise_descriptors();

@@ -245,12 +245,12 @@ static void client_args(const struct installation *in, const struct partition_en
                         struct process_args *a)
 {
     const struct partition_config *c = &in->config;
-    if (c->no_fabric) {
+    if (in->role == INSTALLATION_ALONE) {
         process_args_add(a, "--listen");
         process_args_add(a, "%s", c->listen);
     } else {
         process_args_add(a, "--door");
-        process_args_add(a, "%s/" HOME_DOOR, in->home, "pool");
+        process_args_add(a, "%s", in->door);
     }
     tls_args(in, a);
     process_args_add(a, "--loops");
@@ -340,6 +340,26 @@ hsm_err installation_start(const struct installation *in, enum program program,
         .rings = rings,
     };
     inherits(in, program, p, &spec);
+    return process_start(&spec, ret);
+}
+
+hsm_err installation_start_pool(const struct installation *in, const char *home,
+                                const char *log_path, int ready_fd, pid_t *ret)
+{
+    struct process_args a = {0};
+    process_args_add(&a, "%s/keyhold-supervisor", in->bindir);
+    process_args_add(&a, "--home");
+    process_args_add(&a, "%s", home);
+    process_args_add(&a, "--bindir");
+    process_args_add(&a, "%s", in->bindir);
+    process_args_add(&a, "--pool");
+    process_args_add(&a, "--door");
+    process_args_add(&a, "%s/" HOME_DOOR, in->home, "pool");
+    process_args_add(&a, "--port");
+    process_args_add(&a, "%u", in->config.port);
+    process_args_add(&a, "--ready-fd");
+    process_args_add(&a, "%d", ready_fd);
+    const struct process_spec spec = {.args = &a, .log_path = log_path, .ready_fd = ready_fd};
     return process_start(&spec, ret);
 }
 

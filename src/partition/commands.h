@@ -23,6 +23,9 @@ void installation_cpus(const struct installation *in, unsigned index, char *dst,
 HSM_MUST_USE hsm_err installation_start(const struct installation *in, enum program program,
                                         const struct partition_entry *partition, int ready_fd,
                                         const struct ring_fds *rings, pid_t *ret);
+/* The supervisor of the pool in home. log_path NULL: it logs where this process does. */
+HSM_MUST_USE hsm_err installation_start_pool(const struct installation *in, const char *home,
+                                             const char *log_path, int ready_fd, pid_t *ret);
 /* `keyhold partition certificate N`, which has the CA's key while it runs. */
 HSM_MUST_USE hsm_err installation_start_certificate(const struct installation *in, unsigned number,
                                                     pid_t *ret);

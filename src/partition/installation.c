@@ -16,13 +16,15 @@
 #include "base/text.h"
 #include "partition/supervisor.h"
 
-#define LOCK_TRIES    20
-#define LOCK_RETRY_US 10000
+#define LOCK_TRIES      20
+#define POOL_LOCK_TRIES 200
+#define LOCK_RETRY_US   10000
 
-/* `keyhold status` holds the lock for a moment to see whether it is free. */
-static bool lock_exclusive(int fd)
+/* `keyhold status` holds the lock for a moment to see whether it is free; a pool's supervisor of
+ * before may just be ending. */
+static bool lock_exclusive(int fd, int tries)
 {
-    for (int i = 0; i < LOCK_TRIES; i++) {
+    for (int i = 0; i < tries; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
         usleep(LOCK_RETRY_US);
@@ -33,13 +35,14 @@ static bool lock_exclusive(int fd)
 static hsm_err take_lock(struct installation *in, char *text, size_t cap)
 {
     char path[PATH_MAX];
-    TRY(path_join(path, sizeof path, in->home, HOME_LOCK));
+    bool is_pool = in->role == INSTALLATION_POOL;
+    TRY(path_join(path, sizeof path, in->home, is_pool ? HOME_POOL_LOCK : HOME_LOCK));
     in->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (in->lock_fd < 0) {
         (void)snprintf(text, cap, "cannot open %s: %s", path, strerror(errno));
         return HSM_E_IO;
     }
-    if (!lock_exclusive(in->lock_fd)) {
+    if (!lock_exclusive(in->lock_fd, is_pool ? POOL_LOCK_TRIES : LOCK_TRIES)) {
         (void)snprintf(text, cap, "another supervisor runs in %s; `keyhold down` ends it",
                        in->home);
         return HSM_E_CONFLICT;
@@ -190,10 +193,10 @@ static hsm_err take_metrics_port(struct installation *in, char *text, size_t cap
     return HSM_OK;
 }
 
-hsm_err installation_open(struct installation *in, const char *home, const char *bindir, char *text,
-                          size_t cap)
+hsm_err installation_open(struct installation *in, enum installation_role role, const char *home,
+                          const char *bindir, char *text, size_t cap)
 {
-    *in = (struct installation){.lock_fd = -1, .metrics_fd = -1};
+    *in = (struct installation){.role = role, .lock_fd = -1, .metrics_fd = -1};
     char path[PATH_MAX];
     if (snprintf(in->home, sizeof in->home, "%s", home) >= (int)sizeof in->home ||
         snprintf(in->bindir, sizeof in->bindir, "%s", bindir) >= (int)sizeof in->bindir) {
@@ -212,9 +215,7 @@ hsm_err installation_open(struct installation *in, const char *home, const char 
     TRY(path_join(path, sizeof path, home, HOME_CONFIG));
     TRY(partition_config_load(path, &in->config, text, cap));
     TRY(take_lock(in, text, cap));
-    if (!in->config.no_fabric)
-        TRY(take_port(in, text, cap));
-    return take_metrics_port(in, text, cap);
+    return role == INSTALLATION_NODE ? take_port(in, text, cap) : take_metrics_port(in, text, cap);
 }
 
 void installation_close(struct installation *in)

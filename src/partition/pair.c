@@ -209,10 +209,13 @@ void pair_on_exit(struct supervisor *s, struct pair *p, struct unit *u, int stat
         log_warn("%s ended by signal %d", u->name, WTERMSIG(status));
     else if (!expected)
         log_warn("%s ended with status %d", u->name, WEXITSTATUS(status));
-    if (other->pid != 0 && is_boundary)
+    bool orderly = expected && exited_with(status, 0);
+    if (other->pid != 0 && is_boundary && !orderly) /* else the gateway closes the store by now */
         unit_end(other, SIGKILL, UNIT_KILL_MS);
+    else if (other->pid != 0 && is_boundary)
+        unit_end(other, SIGTERM, UNIT_KILL_MS);
     else if (other->pid != 0) /* after an orderly end of the gateway it ends by itself */
-        unit_end(other, expected && exited_with(status, 0) ? SIGTERM : SIGKILL, UNIT_KILL_MS);
+        unit_end(other, orderly ? SIGTERM : SIGKILL, UNIT_KILL_MS);
     else
         judge(s, p, other->ended_by_us ? u->name : other->name);
 }
@@ -296,6 +299,26 @@ void pair_look(struct supervisor *s, struct pair *p)
 }
 
 /* ---- stopping ---- */
+
+void pair_report(struct supervisor *s, struct pair *p)
+{
+    char line[UNIT_LINE_MAX];
+    while (unit_line(&p->gateway, line)) {
+        if (strcmp(line, "quiet") == 0)
+            p->gateway.quiet = true;
+        else
+            p->gateway.ready = true;
+    }
+    if (!s->stopping)
+        pair_close(p);
+}
+
+void pair_close(struct pair *p)
+{
+    if (p->gateway.pid != 0 && p->gateway.quiet)
+        (void)kill(p->gateway.pid, SIGTERM);
+    p->gateway.quiet = false;
+}
 
 void pair_stop(struct pair *p)
 {

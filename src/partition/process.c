@@ -53,8 +53,10 @@ static void child(const struct process_spec *spec, pid_t parent, int log_fd)
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
         (void)dup2(null_fd, 0);
-    (void)dup2(log_fd, 1);
-    (void)dup2(log_fd, 2);
+    if (log_fd >= 0) {
+        (void)dup2(log_fd, 1);
+        (void)dup2(log_fd, 2);
+    }
     for (unsigned i = 0; i < spec->inherit_n; i++)
         (void)fcntl(spec->inherit[i], F_SETFD, 0);
     if (spec->rings != NULL)
@@ -71,15 +73,16 @@ hsm_err process_start(const struct process_spec *spec, pid_t *ret)
 {
     if (spec->args->overflow)
         return HSM_E_RANGE;
-    int log_fd = process_log_open(spec->log_path);
-    if (log_fd < 0)
+    int log_fd = spec->log_path != NULL ? process_log_open(spec->log_path) : -1;
+    if (spec->log_path != NULL && log_fd < 0)
         return HSM_E_IO;
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0)
         child(spec, parent, log_fd);
     int saved = errno;
-    (void)close(log_fd);
+    if (log_fd >= 0)
+        (void)close(log_fd);
     errno = saved;
     if (pid < 0)
         return HSM_E_IO;

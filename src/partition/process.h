@@ -22,9 +22,9 @@ void process_args_add(struct process_args *a, const char *fmt, ...)
 
 struct process_spec {
     const struct process_args *args; /* argv[0] is the program's path */
-    const char *log_path;            /* standard output and error, appended */
-    int ready_fd;                    /* stays open under its number; -1: none */
-    const int *inherit;              /* descriptors that stay open under their numbers */
+    const char *log_path; /* standard output and error, appended; NULL: those of this process */
+    int ready_fd;         /* stays open under its number; -1: none */
+    const int *inherit;   /* descriptors that stay open under their numbers */
     unsigned inherit_n;
     const struct ring_fds *rings; /* NULL, or inherited as well */
 };

@@ -14,8 +14,9 @@
 #include "partition/supervisor_internal.h"
 
 #define STOP_MS   10000u
+#define QUIET_MS  3000u /* for all partitions to finish before the first one leaves */
 #define POLL_MS   50
-#define POLLS_MAX (6 + PARTITIONS_MAX + COMMAND_CLIENTS_MAX)
+#define POLLS_MAX (3 + PARTITIONS_MAX + COMMAND_CLIENTS_MAX)
 
 /* ---- starting ---- */
 
@@ -25,7 +26,7 @@ hsm_err supervisor_start_unit(struct supervisor *s, enum program program,
 {
     int pipe_fd[2] = {-1, -1};
     pid_t pid;
-    if (program != PROGRAM_BOUNDARY && pipe2(pipe_fd, O_CLOEXEC) != 0)
+    if (program != PROGRAM_BOUNDARY && !unit_pipe(pipe_fd))
         return HSM_E_IO;
     hsm_err err = installation_start(&s->in, program, p, pipe_fd[1], rings, &pid);
     int saved = errno;
@@ -43,15 +44,6 @@ hsm_err supervisor_start_unit(struct supervisor *s, enum program program,
 
 static void start_due(struct supervisor *s)
 {
-    uint64_t now = unit_now_ms();
-    struct unit *door = &s->door, *fabric = &s->fabric;
-    bool has_fabric = !s->in.config.no_fabric;
-    if (has_fabric && door->pid == 0 && now >= door->restart_at &&
-        supervisor_start_unit(s, PROGRAM_DOOR, NULL, NULL, door) != HSM_OK)
-        unit_schedule(door);
-    if (has_fabric && fabric->pid == 0 && now >= fabric->restart_at &&
-        supervisor_start_unit(s, PROGRAM_FABRIC, NULL, NULL, fabric) != HSM_OK)
-        unit_schedule(fabric);
     for (unsigned i = 0; i < s->pair_n; i++) {
         pair_look(s, &s->pair[i]);
         pair_start_due(s, &s->pair[i]);
@@ -60,14 +52,19 @@ static void start_due(struct supervisor *s)
 
 /* ---- reporting ---- */
 
+static void say(struct supervisor *s, const char *text)
+{
+    if (s->report_fd >= 0 && fd_write_all(s->report_fd, text, strlen(text)) != HSM_OK)
+        log_warn("nobody waits for reports any more");
+}
+
 static void report(struct supervisor *s, const char *text)
 {
     if (s->reported)
         return;
     s->reported = true;
-    if (s->report_fd >= 0) {
-        if (fd_write_all(s->report_fd, text, strlen(text)) != HSM_OK)
-            log_warn("nobody waits for the readiness report any more");
+    say(s, text);
+    if (s->report_fd >= 0 && s->in.role != INSTALLATION_POOL) {
         (void)close(s->report_fd);
         s->report_fd = -1;
     }
@@ -84,15 +81,24 @@ void supervisor_give_up(struct supervisor *s, const char *unit_name)
     s->stopping = true;
 }
 
-static bool runs(const struct unit *u)
+/* A node knows how many serve. */
+static void tell_count(struct supervisor *s)
 {
-    return u->pid != 0 && u->ready;
+    char text[32];
+    unsigned ready = pairs_ready(s, NULL), n = s->in.config.partition_n;
+    if (s->in.role != INSTALLATION_POOL || (s->told == ready && s->told_of == n))
+        return;
+    s->told = ready;
+    s->told_of = n;
+    (void)snprintf(text, sizeof text, "serve %u of %u\n", ready, n);
+    say(s, text);
 }
 
 /* Those that cannot come back count once they are replaced. */
 static void check_ready(struct supervisor *s)
 {
-    if (s->reported || (!s->in.config.no_fabric && (!runs(&s->door) || !runs(&s->fabric))))
+    tell_count(s);
+    if (s->reported)
         return;
     for (unsigned i = 0; i < s->pair_n; i++)
         if (!pair_is_ready(&s->pair[i]))
@@ -103,28 +109,10 @@ static void check_ready(struct supervisor *s)
 
 /* ---- events ---- */
 
-static void on_exit_of(struct supervisor *s, struct unit *u, int status)
-{
-    unit_gone(u);
-    if (s->stopping)
-        return;
-    if (WIFSIGNALED(status))
-        log_warn("%s ended by signal %d", u->name, WTERMSIG(status));
-    else
-        log_warn("%s ended with status %d", u->name, WEXITSTATUS(status));
-    if (++u->failures >= SUPERVISOR_TRIES_MAX && !s->reported)
-        supervisor_give_up(s, u->name);
-    unit_schedule(u); /* fabric and gateways look for a lost door by themselves */
-}
-
 static void reap_one(struct supervisor *s, pid_t pid, int status)
 {
     if (operation_is_helper(s, pid, status))
         return;
-    if (s->door.pid == pid)
-        on_exit_of(s, &s->door, status);
-    if (s->fabric.pid == pid)
-        on_exit_of(s, &s->fabric, status);
     for (unsigned i = 0; i < s->pair_n; i++) {
         struct pair *p = &s->pair[i];
         if (p->boundary.pid == pid)
@@ -145,20 +133,19 @@ static void reap(struct supervisor *s)
 static void kill_overdue(struct supervisor *s)
 {
     uint64_t now = unit_now_ms();
-    unit_kill_overdue(&s->door, now);
-    unit_kill_overdue(&s->fabric, now);
     for (unsigned i = 0; i < s->pair_n; i++) {
         unit_kill_overdue(&s->pair[i].boundary, now);
         unit_kill_overdue(&s->pair[i].gateway, now);
     }
 }
 
-/* Gateways first: they drain clients, close the store and let the boundaries write their last audit
- * checkpoint; then the boundaries are gone by themselves. */
+/* Gateways first: they drain clients and let the boundaries write their last audit checkpoint, for
+ * which a majority must take part: so none closes its store before all have come so far. Then the
+ * boundaries are gone by themselves. */
 static bool stop_step(struct supervisor *s)
 {
     uint64_t now = unit_now_ms();
-    bool serving = false, running = false;
+    bool running = false, quiet = true;
     if (s->stop_at == 0) {
         s->stop_at = now + STOP_MS;
         operation_cancel(s);
@@ -167,14 +154,13 @@ static bool stop_step(struct supervisor *s)
         pair_stop(&s->pair[i]);
         if (now >= s->stop_at)
             pair_kill(&s->pair[i]);
-        serving = serving || s->pair[i].gateway.pid != 0;
         running = running || !pair_is_down(&s->pair[i]);
+        quiet = quiet && (s->pair[i].gateway.pid == 0 || s->pair[i].gateway.quiet);
     }
-    if (!serving) {
-        unit_end(&s->fabric, SIGTERM, UNIT_KILL_MS);
-        unit_end(&s->door, SIGTERM, UNIT_KILL_MS);
-    }
-    return !running && s->fabric.pid == 0 && s->door.pid == 0;
+    for (unsigned i = 0; i < s->pair_n; i++)
+        if (quiet || now + STOP_MS >= s->stop_at + QUIET_MS)
+            pair_close(&s->pair[i]);
+    return !running;
 }
 
 static void on_signals(struct supervisor *s)
@@ -190,17 +176,17 @@ static void on_signals(struct supervisor *s)
 
 struct polls {
     struct pollfd p[POLLS_MAX];
-    struct unit *unit[POLLS_MAX];
+    struct pair *pair[POLLS_MAX];
     struct command_client *client[POLLS_MAX];
     unsigned n;
 };
 
-static void polls_add(struct polls *l, int fd, struct unit *u, struct command_client *c)
+static void polls_add(struct polls *l, int fd, struct pair *p, struct command_client *c)
 {
     if (fd < 0)
         return;
     l->p[l->n] = (struct pollfd){.fd = fd, .events = POLLIN};
-    l->unit[l->n] = u;
+    l->pair[l->n] = p;
     l->client[l->n++] = c;
 }
 
@@ -209,11 +195,9 @@ static void wait_events(struct supervisor *s)
     struct polls l = {.n = 0};
     polls_add(&l, s->signals, NULL, NULL);
     polls_add(&l, s->command_fd, NULL, NULL);
-    polls_add(&l, s->door.ready_fd, &s->door, NULL);
-    polls_add(&l, s->fabric.ready_fd, &s->fabric, NULL);
     polls_add(&l, s->op.ask.fd, NULL, NULL);
     for (unsigned i = 0; i < s->pair_n; i++)
-        polls_add(&l, s->pair[i].gateway.ready_fd, &s->pair[i].gateway, NULL);
+        polls_add(&l, s->pair[i].gateway.ready_fd, &s->pair[i], NULL);
     for (unsigned i = 0; i < COMMAND_CLIENTS_MAX; i++)
         polls_add(&l, s->client[i].fd, NULL, &s->client[i]);
     if (poll(l.p, l.n, POLL_MS) <= 0)
@@ -221,8 +205,8 @@ static void wait_events(struct supervisor *s)
     for (unsigned i = 0; i < l.n; i++) {
         if (l.p[i].revents == 0)
             continue;
-        if (l.unit[i] != NULL)
-            unit_read_ready(l.unit[i]);
+        if (l.pair[i] != NULL)
+            pair_report(s, l.pair[i]);
         else if (l.client[i] != NULL)
             commandd_read(s, l.client[i]);
         else if (l.p[i].fd == s->command_fd)
@@ -232,7 +216,7 @@ static void wait_events(struct supervisor *s)
     }
 }
 
-static hsm_err take_signals(int *ret)
+hsm_err supervisor_signals(int *ret)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -250,9 +234,14 @@ static bool open_all(struct supervisor *s, const struct supervisor_options *o, c
                      size_t cap)
 {
     (void)snprintf(text, cap, "a path is too long, or no descriptor is left");
-    if (installation_open(&s->in, o->home, o->bindir, text, cap) != HSM_OK ||
-        take_signals(&s->signals) != HSM_OK || !commandd_open(s))
+    if (installation_open(&s->in, o->is_pool ? INSTALLATION_POOL : INSTALLATION_ALONE, o->home,
+                          o->bindir, text, cap) != HSM_OK ||
+        supervisor_signals(&s->signals) != HSM_OK || !commandd_open(s) ||
+        snprintf(s->in.door, sizeof s->in.door, "%s", o->door != NULL ? o->door : "") >=
+            (int)sizeof s->in.door)
         return false;
+    if (o->port != 0)
+        s->in.config.port = o->port;
     for (unsigned i = 0; i < s->in.config.partition_n; i++) {
         const struct partition_entry *e = &s->in.config.partition[i];
         if (e->remote)
@@ -278,8 +267,6 @@ int supervisor_run(const struct supervisor_options *o)
     char text[600];
     s.report_fd = o->ready_fd;
     s.command_fd = -1;
-    unit_init(&s.door, "door");
-    unit_init(&s.fabric, "fabric");
     operation_init(&s.op);
     if (s.report_fd >= 0)
         (void)fcntl(s.report_fd, F_SETFD, FD_CLOEXEC);

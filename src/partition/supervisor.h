@@ -1,11 +1,14 @@
-/* Keeps one installation running: front door, fabric, and for each partition here its boundary and
- * gateway, which live and die together because they share fresh rings. A process that ends is
- * started again with a growing pause; a partition that cannot serve any more is replaced by a new
- * one while most of the others serve. Orderly stop on SIGTERM, SIGINT (Ctrl-C of
- * `keyhold up --foreground`) or SIGHUP (its terminal is gone). Single-threaded, holds no secret. */
+/* keyhold-supervisor is one of two: the node of an installation (node.h), or the supervisor of one
+ * pool. The latter keeps its partitions running: for each one here its boundary and gateway, which
+ * live and die together because they share fresh rings. What ends is started again with a growing
+ * pause; a partition that cannot serve any more is replaced by a new one while most of the others
+ * serve. Orderly stop on SIGTERM, SIGINT (Ctrl-C of `keyhold up --foreground`) or SIGHUP (its
+ * terminal is gone). Single-threaded, holds no secret. */
 #ifndef PARTITION_SUPERVISOR_H
 #define PARTITION_SUPERVISOR_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include "base/err.h"
 
 #define SUPERVISOR_TRIES_MAX 6u /* failures before the first readiness that end the start */
@@ -13,10 +16,17 @@
 struct supervisor_options {
     const char *home;
     const char *bindir;
-    int ready_fd; /* "ready\n" or "error: ...\n" is written once; -1: none */
+    int ready_fd; /* "ready\n" or "error: ...\n" is written once; -1: none. Of a pool below a
+                   * node besides, and as long as it runs: "serve K of N\n" */
+    bool is_pool; /* below a node; what follows is told by it */
+    const char *door;
+    uint16_t port;
 };
 /* Runs until it is stopped; the exit status of the program. */
 int supervisor_run(const struct supervisor_options *o);
+
+/* Signals of an orderly stop, and of children that ended, as a descriptor. */
+HSM_MUST_USE hsm_err supervisor_signals(int *ret);
 
 /* Paths below HOME, shared with the CLI. %u: number of a partition. */
 #define HOME_CONFIG     "config.json"
@@ -29,6 +39,7 @@ int supervisor_run(const struct supervisor_options *o);
 #define HOME_RUN        "run"
 #define HOME_LOG        "log"
 #define HOME_LOCK       "run/supervisor.lock" /* flock held while it runs; contains the pid */
+#define HOME_POOL_LOCK  "run/pool.lock"       /* the same, of one pool below a node */
 #define HOME_SUPERVISOR "run/supervisor.sock" /* commands for it: commandd.c */
 #define HOME_DOOR       "run/door.%s.sock"    /* fabric, pool */
 #define HOME_CONTROL    "run/gateway-%u.sock" /* status line of a gateway; + ".cmd": commands */

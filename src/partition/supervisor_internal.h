@@ -1,4 +1,4 @@
-/* What the parts of the supervisor share: supervisor.c (loop, door, fabric), pair.c (boundary and
+/* What the parts of a pool's supervisor share: supervisor.c (loop), pair.c (boundary and
  * gateway of one partition), operation.c (one change of the pool at a time), healing.c (which
  * change is due), commandd.c (the socket for the commands of `keyhold`). */
 #ifndef PARTITION_SUPERVISOR_INTERNAL_H
@@ -76,7 +76,6 @@ struct command_client {
 
 struct supervisor {
     struct installation in;
-    struct unit door, fabric;
     struct pair pair[PARTITIONS_MAX];
     unsigned pair_n;
     struct operation op;
@@ -88,6 +87,7 @@ struct supervisor {
     int signals;
     int report_fd;
     bool reported, stopping;
+    unsigned told, told_of; /* how many serve */
     uint64_t stop_at;
     int status;
 };
@@ -116,6 +116,11 @@ void pair_on_exit(struct supervisor *s, struct pair *p, struct unit *u, int stat
 void pair_look(struct supervisor *s, struct pair *p);
 /* Gateway first: it drains its clients and lets the boundary finish. */
 void pair_stop(struct pair *p);
+/* Its gateway reported something: that it is ready, or that it has finished, and takes part in the
+ * log only for the others that have not. */
+void pair_report(struct supervisor *s, struct pair *p);
+/* Those others have finished, too. */
+void pair_close(struct pair *p);
 void pair_kill(struct pair *p);
 
 /* ---- operation.c ---- */

@@ -1,8 +1,10 @@
 #include "partition/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,13 +31,25 @@ static void close_ready(struct unit *u)
     u->ready_fd = -1;
 }
 
+bool unit_pipe(int ret[2])
+{
+    if (pipe2(ret, O_CLOEXEC) != 0)
+        return false;
+    if (fcntl(ret[0], F_SETFL, O_NONBLOCK) == 0)
+        return true;
+    (void)close(ret[0]);
+    (void)close(ret[1]);
+    return false;
+}
+
 void unit_started(struct unit *u, pid_t pid, int ready_fd)
 {
     close_ready(u);
     u->pid = pid;
     u->ready_fd = ready_fd;
+    u->said_n = 0;
     u->ready = ready_fd < 0;
-    u->ended_by_us = false;
+    u->quiet = u->ended_by_us = false;
     u->started = unit_now_ms();
     u->restart_at = u->kill_at = 0;
 }
@@ -74,20 +88,38 @@ void unit_kill_overdue(struct unit *u, uint64_t now)
     u->kill_at = now + UNIT_KILL_MS;
 }
 
-void unit_read_ready(struct unit *u)
+static bool take_line(struct unit *u, char dst[UNIT_LINE_MAX])
 {
-    char buf[64];
-    ssize_t n = read(u->ready_fd, buf, sizeof buf);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
-    close_ready(u);
-    u->ready = n > 0;
+    const char *end = memchr(u->said, '\n', u->said_n);
+    if (end == NULL)
+        return false;
+    size_t n = (size_t)(end - u->said);
+    memcpy(dst, u->said, n);
+    dst[n] = '\0';
+    u->said_n -= n + 1;
+    memmove(u->said, end + 1, u->said_n);
+    return true;
+}
+
+bool unit_line(struct unit *u, char dst[UNIT_LINE_MAX])
+{
+    while (!take_line(u, dst)) {
+        if (u->ready_fd < 0)
+            return false;
+        ssize_t n = read(u->ready_fd, u->said + u->said_n, sizeof u->said - u->said_n);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            return false;
+        if (n <= 0) /* its end, or a line without one */
+            close_ready(u);
+        u->said_n += n > 0 ? (size_t)n : 0;
+    }
+    return true;
 }
 
 void unit_gone(struct unit *u)
 {
     close_ready(u);
     u->pid = 0;
-    u->ready = false;
+    u->ready = u->quiet = false;
     u->kill_at = 0;
 }

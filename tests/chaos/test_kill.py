@@ -12,7 +12,7 @@ import storm
 
 ROUNDS = int(os.environ.get("KEYHOLD_ROUNDS", "9"))
 WRITERS = 3
-PARTS = ["boundary", "gateway", "door", "fabric", "supervisor", "all"]
+PARTS = ["boundary", "gateway", "door", "fabric", "pool", "supervisor", "all"]
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,7 @@ class World:
     @contextlib.contextmanager
     def down(self, number):
         """Both processes of a partition are dead, and nobody starts them."""
-        supervisor = self.pool.pids()["supervisor"]
+        supervisor = self.pool.pids()["pool"]
         os.kill(supervisor, signal.SIGSTOP)
         try:
             for part in ("gateway", "boundary"):

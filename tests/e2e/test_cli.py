@@ -152,7 +152,8 @@ def test_life(home):
                      "no FIPS certificate"):
             assert part in text, text
         pids = p.pids()
-        assert set(pids) == {"supervisor", "door", "fabric", "boundary", "gateway", "boundary-1", "gateway-1", "boundary-2", "gateway-2"}
+        assert set(pids) == {"supervisor", "pool", "door", "fabric", "boundary", "gateway", "boundary-1", "gateway-1", "boundary-2",
+                             "gateway-2"}
         assert run(p, "up").stdout == run(p, "up", "--port", p.port, "--name", "life").stdout
         run(p, "up", "--port", keyhold.free_port(), status=1, says=f"pool life runs on port {p.port} already; `keyhold down` first")
         run(p, "up", "--name", "other", status=1, says="`keyhold down` first")
@@ -267,7 +268,7 @@ def test_two_ups_at_once(home):
         both = [subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         results = [(*b.communicate(timeout=60), b.returncode) for b in both]
         assert [r[2] for r in results] == [0, 0] and results[0][0] == results[1][0], results
-        assert len(p.pids()) == 9
+        assert len(p.pids()) == 10
         run(p, "up")
         run(p, "activate")
 

@@ -36,7 +36,7 @@ def named(part, number):
 @contextlib.contextmanager
 def lost(pool, numbers):
     """Both processes of these partitions are killed, and nobody starts them for now."""
-    supervisor = pool.pids()["supervisor"]
+    supervisor = pool.pids()["pool"]
     os.kill(supervisor, signal.SIGSTOP)
     try:
         pids = pool.pids()

@@ -21,7 +21,7 @@ import testbuild  # noqa: E402
 
 MEMSCAN = testbuild.TOOLS / "memscan"
 RSA = 1  # kty in a private part
-OTHERS = ("gateway", "fabric", "door", "supervisor")
+OTHERS = ("gateway", "fabric", "door", "supervisor", "pool")
 
 
 def b64u(b):

@@ -253,12 +253,12 @@ def test_a_boundary_that_hangs(own):
 def test_a_boundary_that_is_killed(own):
     """Not ready until the partition serves again; the port stays, the counters start anew."""
     pids, at, before = own.pids(), port(own), metrics(own)
-    halt(pids["supervisor"])  # nobody starts it again yet
+    halt(pids["pool"])  # nobody starts it again yet
     try:
         os.kill(pids["boundary"], signal.SIGKILL)
         assert own.monitor("/readyz") == (503, "not ready: the boundary does not answer\n")
     finally:
-        os.kill(pids["supervisor"], signal.SIGCONT)
+        os.kill(pids["pool"], signal.SIGCONT)
 
     def ready():
         with contextlib.suppress(requests.RequestException):

@@ -123,8 +123,8 @@ def same_through_all(pool, path="/keys/load"):
 
 
 def test_three_come_up(three):
-    assert set(three.pids()) == {"supervisor", "door", "fabric", "boundary", "gateway", "boundary-1", "gateway-1", "boundary-2",
-                                 "gateway-2"}
+    assert set(three.pids()) == {"supervisor", "pool", "door", "fabric", "boundary", "gateway", "boundary-1", "gateway-1",
+                                 "boundary-2", "gateway-2"}
     v = three.wait_whole()
     assert [p["number"] for p in v["partitions"]] == [0, 1, 2]
     assert sorted(p["role"] for p in v["partitions"]) == ["follower", "follower", "leader"]
