@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "boundary/commands.h"
 
 #define BATCH_MAX      64u
@@ -122,6 +123,7 @@ static void drain_event(int fd)
 static void sleep_until_work(struct worker *w)
 {
     struct ring *in = w->b->rings.in[w->lane];
+    ring_turn_over(w->b->rings.out[w->lane]); /* frames for other threads brought no answer yet */
     int event = w->b->inbox[w->lane].event;
     if (!ring_sleep(in))
         return;
@@ -136,6 +138,7 @@ void *lane_main(void *worker)
 {
     struct worker *w = (struct worker *)worker;
     pin(w);
+    slice_short();
     wait_at_gate(w->b);
     while (!atomic_load(&w->b->stop)) {
         unsigned n = 0;

@@ -279,8 +279,11 @@ static void batch_end(void *ctx)
 void front_let_worker_run(struct front *f)
 {
     struct pollfd p = {.fd = ring_fd(f->in), .events = POLLIN};
+    if (!ring_is_behind(f->out_ring) || !ring_await_turn(f->in))
+        return;
     if (ring_is_behind(f->out_ring))
         (void)poll(&p, 1, WORKER_TURN_MS);
+    ring_end_turn(f->in);
 }
 
 static void door_closed(void *ctx)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "base/slice.h"
 #include "net/door_client.h"
 
 #define DRAIN_MS      5000
@@ -102,6 +103,7 @@ static void *thread_main(void *arg)
 {
     struct http_loop *l = arg;
     pin(l);
+    slice_short();
     /* Puts the lane's reader to sleep for the first time. */
     if (front_answers(l->front) != HSM_OK)
         l->cfg.fatal(l->cfg.ctx, "the boundary's answers are damaged");

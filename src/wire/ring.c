@@ -103,8 +103,17 @@ static void flush_locked(struct ring *r)
         return;
     r->dirty = false;
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&r->sh->reader_sleeps, memory_order_relaxed) != 0 &&
-        atomic_exchange(&r->sh->reader_sleeps, 0) != 0)
+    if (atomic_load_explicit(&r->sh->reader_sleeps, memory_order_relaxed) != RING_READER_AWAKE &&
+        atomic_exchange(&r->sh->reader_sleeps, RING_READER_AWAKE) != RING_READER_AWAKE)
+        signal_fd(r->data_fd);
+}
+
+void ring_turn_over(struct ring *r)
+{
+    uint32_t was = RING_READER_TURN;
+    atomic_thread_fence(memory_order_seq_cst); /* the head that this side moved is seen before */
+    if (atomic_load_explicit(&r->sh->reader_sleeps, memory_order_relaxed) == RING_READER_TURN &&
+        atomic_compare_exchange_strong(&r->sh->reader_sleeps, &was, RING_READER_AWAKE))
         signal_fd(r->data_fd);
 }
 
@@ -239,19 +248,33 @@ int ring_fd(const struct ring *r)
 
 bool ring_sleep(struct ring *r)
 {
-    atomic_store(&r->sh->reader_sleeps, 1);
+    atomic_store(&r->sh->reader_sleeps, RING_READER_FRAME);
     atomic_thread_fence(memory_order_seq_cst);
     /* An inconsistent tail counts as "something arrived": the next ring_read() reports it. */
     if (atomic_load_explicit(&r->sh->tail, memory_order_acquire) == r->pos)
         return true;
-    atomic_store(&r->sh->reader_sleeps, 0);
+    atomic_store(&r->sh->reader_sleeps, RING_READER_AWAKE);
     return false;
 }
 
 void ring_awake(struct ring *r)
 {
-    atomic_store(&r->sh->reader_sleeps, 0);
+    atomic_store(&r->sh->reader_sleeps, RING_READER_AWAKE);
     drain_fd(r->data_fd);
+}
+
+bool ring_await_turn(struct ring *r)
+{
+    uint32_t was = RING_READER_FRAME;
+    bool ok = atomic_compare_exchange_strong(&r->sh->reader_sleeps, &was, RING_READER_TURN);
+    atomic_thread_fence(memory_order_seq_cst);
+    return ok;
+}
+
+void ring_end_turn(struct ring *r)
+{
+    uint32_t was = RING_READER_TURN;
+    (void)atomic_compare_exchange_strong(&r->sh->reader_sleeps, &was, RING_READER_FRAME);
 }
 
 bool ring_wait(struct ring *r, int timeout_ms)

@@ -94,6 +94,14 @@ HSM_MUST_USE hsm_err ring_read(struct ring *r, uint8_t *buf, size_t cap, struct 
 int ring_fd(const struct ring *r);
 bool ring_sleep(struct ring *r);
 void ring_awake(struct ring *r);
+/* The two ends of a lane share a processor: a reader that slept (ring_sleep) waits on ring_fd() for
+ * its peer's turn, and hears of its end although no frame came of it. false: a signal is there
+ * already. A wait begins only when ring_is_behind() still holds after this, and ends with
+ * ring_end_turn(). */
+bool ring_await_turn(struct ring *r);
+void ring_end_turn(struct ring *r);
+/* Writer, before it waits for work itself: its turn is over. */
+void ring_turn_over(struct ring *r);
 /* Block until a frame is there or timeout (-1: none). false on timeout. */
 bool ring_wait(struct ring *r, int timeout_ms);
 

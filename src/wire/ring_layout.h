@@ -11,6 +11,11 @@
 #define RING_SLOT        (RING_HEADER_PAGE + RING_SIZE)
 #define RING_HEADER_LEN  16u /* u32 payload length, u16 type, u16 zero, u64 id; big-endian */
 
+/* ring_shared.reader_sleeps: the reader wants a signal */
+#define RING_READER_AWAKE 0u
+#define RING_READER_FRAME 1u /* when there is a frame */
+#define RING_READER_TURN  2u /* or when the writer has nothing to do */
+
 /* Reader's and writer's words on cache lines of their own. */
 struct ring_shared {
     _Alignas(64) _Atomic uint64_t head; /* written by the reader */

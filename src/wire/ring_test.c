@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -220,13 +221,45 @@ static void fds_text(void **state)
     ring_fds_close(&f);
 }
 
+/* A reader that lets its peer work hears when that is done, with and without a frame. */
+static void end_of_a_turn(void **state)
+{
+    struct pair r;
+    (void)state;
+    pair_open(&r, 1);
+    struct ring *reader = r.gateway.in[0], *writer = r.boundary.out[0];
+    struct pollfd wait = {.fd = ring_fd(reader), .events = POLLIN};
+    ring_turn_over(writer);
+    assert_int_equal(poll(&wait, 1, 0), 0); /* nobody waits */
+    assert_true(ring_sleep(reader));
+    ring_turn_over(writer);
+    assert_int_equal(poll(&wait, 1, 0), 0); /* it waits for frames only */
+    assert_true(ring_await_turn(reader));
+    assert_int_equal(poll(&wait, 1, 0), 0);
+    ring_turn_over(writer);
+    assert_int_equal(poll(&wait, 1, 0), 1);
+    assert_false(ring_await_turn(reader)); /* the signal is there already */
+    ring_end_turn(reader);
+    ring_awake(reader);
+    assert_true(ring_sleep(reader));
+    assert_true(ring_await_turn(reader));
+    ring_end_turn(reader);
+    ring_turn_over(writer);
+    assert_int_equal(poll(&wait, 1, 0), 0);
+    assert_true(ring_await_turn(reader));
+    assert_int_equal(
+        ring_write(writer, &(struct ring_frame){.type = 1, .payload = bytes_str("x")}, 0), HSM_OK);
+    assert_int_equal(poll(&wait, 1, 0), 1);
+    pair_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_wrap),   cmocka_unit_test(limits),
         cmocka_unit_test(frames_are_wiped), cmocka_unit_test(a_look_ahead),
         cmocka_unit_test(hostile_indices),  cmocka_unit_test(two_threads),
-        cmocka_unit_test(fds_text),
+        cmocka_unit_test(fds_text),         cmocka_unit_test(end_of_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
