@@ -143,15 +143,26 @@ static hsm_err apply(struct state *s, const struct changes *c)
     return HSM_OK;
 }
 
-/* Whose turn it is. */
+static hsm_err refusal(const struct state *s, const struct changes *c)
+{
+    if (s->closed)
+        return HSM_E_UNAVAILABLE;
+    if (c->err != HSM_OK)
+        return c->err;
+    return c->base != s->version ? HSM_E_CONFLICT : HSM_OK;
+}
+
+/* Its turn has come. */
 static void begin(struct state *s, struct state_commit *k)
 {
-    hsm_err e = s->closed                        ? HSM_E_UNAVAILABLE
-                : k->changes->err != HSM_OK      ? k->changes->err
-                : k->changes->base != s->version ? HSM_E_CONFLICT
-                                                 : HSM_OK;
-    if (e == HSM_OK)
+    hsm_err e = refusal(s, k->changes);
+    if (e == HSM_OK && s->disk != NULL) {
+        e = state_disk_commit(s, k);
+        if (e == HSM_OK)
+            return;
+    } else if (e == HSM_OK) {
         e = apply(s, k->changes);
+    }
     state_done_fn done = k->done;
     void *ctx = k->ctx;
     free(k);
@@ -195,17 +206,27 @@ hsm_err state_open_memory(struct state **ret)
     return HSM_OK;
 }
 
+void state_free(struct state *s)
+{
+    for (size_t kind = 0; kind < STATE__KINDS; kind++) {
+        for (size_t i = 0; i < s->table[kind].n; i++)
+            free(s->table[kind].at[i]);
+        free(s->table[kind].at);
+    }
+    free(s);
+}
+
 void state_close(struct state *s, void (*done)(void *ctx), void *ctx)
 {
-    if (s != NULL) {
+    if (s != NULL)
         s->closed = true;
+    if (s != NULL && s->disk != NULL) {
+        state_disk_close(s, done, ctx);
+        return;
+    }
+    if (s != NULL) {
         state_next(s);
-        for (size_t kind = 0; kind < STATE__KINDS; kind++) {
-            for (size_t i = 0; i < s->table[kind].n; i++)
-                free(s->table[kind].at[i]);
-            free(s->table[kind].at);
-        }
-        free(s);
+        state_free(s);
     }
     if (done != NULL)
         done(ctx);

@@ -79,6 +79,26 @@ typedef void (*state_watch_fn)(void *ctx, enum state_kind kind, struct bytes key
                                const struct document *now);
 HSM_MUST_USE hsm_err state_watch(struct state *s, state_watch_fn fn, void *ctx);
 
+/* In dir: "store" and "state.key", made when absent. */
+struct store_peers;
+struct state_config {
+    const char *dir;
+    uint64_t instance;               /* 1 to 3 */
+    const char *address;             /* NULL: the only instance */
+    const struct store_peers *peers; /* likewise */
+};
+struct state_handlers {
+    void *ctx;
+    void (*ready)(void *ctx); /* once: everything is there, and commits go through */
+    /* It cannot go on; nothing that was reported is lost. The process should end. */
+    void (*fatal)(void *ctx, hsm_err err, const char *text);
+};
+/* The documents of the last flush are there at the return, all of them at ready(). Errors as
+ * store_open(), and HSM_E_CORRUPT when a document was changed or is missing; text[cap] says what to
+ * do. */
+HSM_MUST_USE hsm_err state_open(uv_loop_t *loop, const struct state_config *cfg,
+                                const struct state_handlers *h, struct state **ret, char *text,
+                                size_t cap);
 /* A state that forgets everything and commits at once (tests). */
 HSM_MUST_USE hsm_err state_open_memory(struct state **ret);
 /* done (may be NULL) when everything is released; commits that wait end with HSM_E_UNAVAILABLE. */

@@ -1,13 +1,16 @@
 #include <stdlib.h>
 #include "fabric/state_internal.h"
+#include "fabric/state_seal.h"
 
 struct document *document_new(enum state_kind kind, uint64_t revision, struct bytes key,
                               struct bytes json)
 {
-    struct document *d = malloc(sizeof *d + key.n + json.n);
+    struct document *d = malloc(sizeof *d + STATE_RID_LEN + key.n + json.n);
     if (d == NULL)
         return NULL;
     uint8_t *at = (uint8_t *)(d + 1);
+    state_rid(kind, key, at);
+    at += STATE_RID_LEN;
     *d = (struct document){.kind = kind,
                            .revision = revision,
                            .key = bytes_of(at, key.n),

@@ -53,11 +53,20 @@ struct changes {
 
 extern const char *const state_kind_name[STATE__KINDS];
 
-/* One block: the struct, key, JSON. NULL: no memory. */
+/* One block: the struct, id of the record, key, JSON. NULL: no memory. */
 struct document *document_new(enum state_kind kind, uint64_t revision, struct bytes key,
                               struct bytes json);
-/* Put, or replace, or with doc->json.p == NULL remove. Owns doc. */
+static inline const uint8_t *document_rid(const struct document *d)
+{
+    return (const uint8_t *)(d + 1);
+}
+/* Put, replace or remove. Owns doc. */
 HSM_MUST_USE hsm_err state_take(struct state *s, struct document *doc, bool is_delete);
+/* Free the documents and s. */
+void state_free(struct state *s);
+/* Send a commit on its way; *k is owned then, and state_next() will be called. */
+HSM_MUST_USE hsm_err state_disk_commit(struct state *s, struct state_commit *k);
+void state_disk_close(struct state *s, void (*done)(void *ctx), void *ctx);
 void state_tell(struct state *s, enum state_kind kind, struct bytes key);
 /* The commit under way has ended: report it, and go on with those that wait. */
 void state_next(struct state *s);
