@@ -1,39 +1,6 @@
 #include "fabric/fabric.h"
 
-#include <stdlib.h>
 #include "base/secret.h"
-
-hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms, struct fabric **ret)
-{
-    struct fabric *f = calloc(1, sizeof *f);
-    if (f == NULL)
-        return HSM_E_NOMEM;
-    f->config = *config;
-    hsm_err e = provider_load(config->home, now_ms, &f->provider);
-    if (e == HSM_OK)
-        e = state_open_memory(&f->state);
-    if (e == HSM_OK)
-        e = operations_new(f, &f->operations);
-    if (e != HSM_OK) {
-        fabric_close(f);
-        return e;
-    }
-    operations_resume(f->operations);
-    *ret = f;
-    return HSM_OK;
-}
-
-void fabric_close(struct fabric *f)
-{
-    if (f == NULL)
-        return;
-    nodes_close(f->nodes, NULL, NULL);
-    state_close(f->state, NULL, NULL);
-    operations_free(f->operations);
-    provider_done(&f->provider);
-    secret_wipe(f, sizeof *f);
-    free(f);
-}
 
 void fabric_wipe(struct fabric *f)
 {

@@ -21,6 +21,14 @@ struct fabric_config {
     const char *hsm_suffix; /* "managedhsm.localhost:8443" */
     const char *pool;       /* name of the one pool, NULL: none */
     const char *region;
+    /* NULL: the state is in memory, no node is asked, and operations are stepped by
+     * operations_run() only (tests). */
+    uv_loop_t *loop;
+    /* With a loop: the state is there, requests may be answered. The state cannot go on: the
+     * process should end. */
+    void (*ready)(void *ctx);
+    void (*fatal)(void *ctx, hsm_err err, const char *text);
+    void *ctx;
 };
 
 struct fabric {
@@ -29,6 +37,10 @@ struct fabric {
     struct state *state;
     struct nodes *nodes; /* NULL: none can be asked */
     struct operations *operations;
+    uv_timer_t timer; /* of the operations; with a loop */
+    bool has_timer;
+    void (*ended)(void *ctx);
+    void *ended_ctx;
     uint8_t url_buf[HTTP1_HEAD_MAX];
     uint8_t form_buf[TOKEN_REQUEST_BUF(FABRIC_BODY_MAX, HTTP1_HEAD_MAX)];
     uint8_t header_buf[ANSWER_HEADERS_MAX];
@@ -47,8 +59,11 @@ struct request {
     struct changes *changes;        /* staged here, they are committed before the answer goes out */
 };
 
+/* text[cap]: what is wrong, for people. */
 HSM_MUST_USE hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms,
-                                 struct fabric **ret);
+                                 struct fabric **ret, char *text, size_t cap);
+/* With a loop: end what is under way; then, from the loop, done, after which fabric_close(). */
+void fabric_end(struct fabric *f, void (*done)(void *ctx), void *ctx);
 void fabric_close(struct fabric *f);
 
 /* Answers every request with something: calls reply once, perhaps before the return, and not before

@@ -33,7 +33,7 @@ static int setup(void **state)
                                     .pool = "dev",
                                     .region = "local"};
     *state = s;
-    return fabric_open(&c, NOW_MS, &s->f) == HSM_OK ? 0 : -1;
+    return fabric_open(&c, NOW_MS, &s->f, s->text, sizeof s->text) == HSM_OK ? 0 : -1;
 }
 
 static int teardown(void **state)

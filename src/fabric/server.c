@@ -15,9 +15,11 @@
 
 struct server {
     uv_loop_t loop;
+    const struct server_options *options;
     struct fabric *fabric;
     struct http_server *http;
     const char *door;
+    int status;
     uv_signal_t term, interrupt;
     uv_timer_t door_timer;
     uint16_t port;
@@ -50,25 +52,38 @@ static void on_refused(void *ctx, hsm_err err, const char *client_ip, struct wr 
     fabric_refused(err, headers, out);
 }
 
-static void on_drained(void *ctx)
+static void on_ended(void *ctx)
 {
     struct server *s = ctx;
-    http_server_free(s->http);
-    s->http = NULL;
     uv_close((uv_handle_t *)&s->term, NULL);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->door_timer, NULL);
 }
 
-static void on_signal(uv_signal_t *h, int signum)
+static void on_drained(void *ctx)
 {
-    struct server *s = h->data;
-    (void)signum;
+    struct server *s = ctx;
+    http_server_free(s->http);
+    s->http = NULL;
+    fabric_end(s->fabric, on_ended, s);
+}
+
+static void stop(struct server *s)
+{
     uv_signal_stop(&s->term);
     uv_signal_stop(&s->interrupt);
     uv_timer_stop(&s->door_timer);
     s->door = NULL;
-    http_server_drain(s->http, DRAIN_MS, on_drained, s);
+    if (s->http != NULL)
+        http_server_drain(s->http, DRAIN_MS, on_drained, s);
+    else
+        fabric_end(s->fabric, on_ended, s);
+}
+
+static void on_signal(uv_signal_t *h, int signum)
+{
+    (void)signum;
+    stop(h->data);
 }
 
 /* Once: somebody can come in. */
@@ -119,9 +134,6 @@ static hsm_err start_http(struct server *s, const struct server_options *o)
 
 static hsm_err open_ways_in(struct server *s, const struct server_options *o)
 {
-    if (uv_timer_init(&s->loop, &s->door_timer) != 0)
-        return HSM_E_IO;
-    s->door_timer.data = s;
     s->door = o->door;
     on_door_closed(s);
     if (o->listen_addr[0] == 0)
@@ -142,24 +154,49 @@ static bool watch_signals(struct server *s)
            uv_signal_start(&s->interrupt, on_signal, SIGINT) == 0;
 }
 
+static void on_ready(void *ctx)
+{
+    struct server *s = ctx;
+    if (start_http(s, s->options) != HSM_OK || open_ways_in(s, s->options) != HSM_OK) {
+        s->status = 1;
+        stop(s);
+        return;
+    }
+    if (s->options->door == NULL)
+        report(s);
+    log_info("control origin %s is ready", s->options->fabric.origin);
+}
+
+/* What was reported as done is on the disk; the supervisor starts another process. */
+static void on_fatal(void *ctx, hsm_err err, const char *text)
+{
+    (void)ctx;
+    log_error("the control plane's state: %s (%s)", text, hsm_err_text(err));
+    _exit(1);
+}
+
 int server_run(const struct server_options *o)
 {
     static struct server s;
+    char text[512] = "";
+    struct fabric_config config = o->fabric;
+    s.options = o;
     s.ready_fd = o->ready_fd;
     umask(077);
-    hsm_err e = fabric_open(&o->fabric, clock_now_ms(), &s.fabric);
-    if (e != HSM_OK) {
-        log_error("directory or signing key in %s: %s", o->fabric.home, hsm_err_text(e));
+    if (uv_loop_init(&s.loop) != 0 || uv_timer_init(&s.loop, &s.door_timer) != 0 ||
+        !watch_signals(&s))
+        return 1;
+    s.door_timer.data = &s;
+    config.loop = &s.loop;
+    config.ready = on_ready;
+    config.fatal = on_fatal;
+    config.ctx = &s;
+    if (fabric_open(&config, clock_now_ms(), &s.fabric, text, sizeof text) != HSM_OK) {
+        log_error("%s", text);
         return 1;
     }
-    if (uv_loop_init(&s.loop) != 0 || start_http(&s, o) != HSM_OK ||
-        open_ways_in(&s, o) != HSM_OK || !watch_signals(&s))
-        return 1;
-    if (o->door == NULL)
-        report(&s);
-    log_info("control origin %s is ready", o->fabric.origin);
     uv_run(&s.loop, UV_RUN_DEFAULT);
     uv_loop_close(&s.loop);
     fabric_close(s.fabric);
-    return 0;
+    return s.status;
 }
