@@ -55,8 +55,9 @@ struct request {
     struct face face;
     uint64_t now_ms;
     char id[UUID_TEXT_LEN + 1];     /* of the client if it sent one, else new */
-    const struct principal *caller; /* routes that need a token */
-    struct changes *changes;        /* staged here, they are committed before the answer goes out */
+    const struct principal *caller; /* routes that need a token; without its secrets */
+    struct principal caller_is;
+    struct changes *changes; /* staged here, they are committed before the answer goes out */
 };
 
 /* text[cap]: what is wrong, for people. */

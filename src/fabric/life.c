@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "fabric/fabric.h"
+#include "fabric/people.h"
 
 #define RUN_MAX_MS   60000
 #define PATH_MAX_LEN 4096
@@ -16,7 +17,7 @@ struct part {
     void (*ready)(struct fabric *f);
 };
 static const struct part parts[] = {
-    {NULL, NULL},
+    {people_open, NULL},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 

@@ -15,6 +15,10 @@ void answer_fault(struct answer *a, const struct request *rq, enum token_fault f
 static void token_answer(struct fabric *f, const struct request *rq, const char *id_issuer,
                          struct answer *a)
 {
+    const struct token_context c = {.id_issuer = id_issuer,
+                                    .origin = rq->face.login,
+                                    .address = rq->http->client_ip,
+                                    .now_s = rq->now_ms / 1000};
     struct token_request q;
     enum token_fault e =
         token_request_parse(rq->http->head->content_type, rq->http->head->authorization,
@@ -22,7 +26,7 @@ static void token_answer(struct fabric *f, const struct request *rq, const char 
     a->secret = true;
     answer_header(a, "Pragma", "no-cache");
     if (e == TOKEN_OK)
-        e = provider_token(&f->provider, &q, id_issuer, rq->now_ms / 1000, &a->body);
+        e = provider_token(&f->provider, &q, &c, &a->body);
     if (e != TOKEN_OK)
         answer_fault(a, rq, e);
 }
@@ -44,17 +48,22 @@ void token_tenant(struct fabric *f, const struct request *rq, struct answer *a)
     token_answer(f, rq, issuer, a);
 }
 
+static struct bytes first_of(const struct url_target *url, const char *a, const char *b)
+{
+    struct bytes v = url_param_get(url, a);
+    return v.p != NULL ? v : url_param_get(url, b);
+}
+
 void token_managed(struct fabric *f, const struct request *rq, struct answer *a)
 {
+    const struct managed_selector which = {
+        .client_id = url_param_get(&rq->url, "client_id"),
+        .object_id = first_of(&rq->url, "object_id", "principal_id"),
+        .resource_id = first_of(&rq->url, "mi_res_id", "msi_res_id")};
     a->secret = true;
-    struct bytes id = url_param_get(&rq->url, "client_id");
-    if (id.p == NULL)
-        id = url_param_get(&rq->url, "principal_id");
-    if (id.p == NULL)
-        id = url_param_get(&rq->url, "object_id");
     enum token_fault e = provider_managed_token(
         &f->provider, http1_header_get(rq->http->head, "x-identity-header"),
-        url_param_get(&rq->url, "resource"), id, rq->now_ms / 1000, &a->body);
+        url_param_get(&rq->url, "resource"), &which, rq->now_ms / 1000, &a->body);
     if (e != TOKEN_OK)
         answer_fault(a, rq, e);
 }

@@ -148,12 +148,11 @@ static hsm_err authenticate(const struct fabric *f, struct request *rq, enum acc
     struct bytes h = rq->http->head->authorization;
     if (h.n <= k || !bytes_ieq(bytes_of(h.p, k), bytes_str(scheme)))
         return HSM_E_TOKEN_MISSING;
-    const struct principal *who = NULL;
-    TRY(provider_verify(&f->provider, bytes_of(h.p + k, h.n - k), rq->now_ms / 1000, &who,
+    TRY(provider_verify(&f->provider, bytes_of(h.p + k, h.n - k), rq->now_ms / 1000, &rq->caller_is,
                         audience));
     if (!audience_fits(f, rq, access, audience))
         return HSM_E_TOKEN_AUDIENCE;
-    rq->caller = who;
+    rq->caller = &rq->caller_is;
     return HSM_OK;
 }
 

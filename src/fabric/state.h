@@ -22,11 +22,15 @@
     K(STATE_OPERATION, "operation")             /* guid */                                         \
     K(STATE_PRINCIPAL, "principal")             /* oid */                                          \
     K(STATE_DIRECTORY_GROUP, "directory-group") /* oid */                                          \
-    K(STATE_ARM_ROLE, "arm-role")               /* lower-case id of the assignment */              \
-    K(STATE_NODE, "node")                       /* name */                                         \
-    K(STATE_NODE_TOKEN, "node-token")           /* SHA-256 of a join token, hex */                 \
-    K(STATE_USAGE, "usage")                     /* pool/region */                                  \
-    K(STATE_SETTING, "setting")                 /* of the installation */
+    K(STATE_APPLICATION, "application")         /* object id */                                    \
+    K(STATE_DIRECTORY_NAME, "directory-name")   /* people.h: what finds a principal */             \
+    K(STATE_MEMBER, "member")                   /* g/GROUP/MEMBER and m/MEMBER/GROUP */            \
+    K(STATE_LOGIN, "login")           /* logins under way: login_device.c, login_code.c */         \
+    K(STATE_ARM_ROLE, "arm-role")     /* lower-case id of the assignment */                        \
+    K(STATE_NODE, "node")             /* name */                                                   \
+    K(STATE_NODE_TOKEN, "node-token") /* SHA-256 of a join token, hex */                           \
+    K(STATE_USAGE, "usage")           /* pool/region */                                            \
+    K(STATE_SETTING, "setting")       /* of the installation */
 
 enum state_kind {
 #define K(kind, name) kind,

@@ -69,23 +69,6 @@ bool directory_secret_matches(const char *stored, struct bytes given)
     return same && stored[0] != 0;
 }
 
-/* n random letters and digits, zero-terminated: safe in any shell, URL and form. */
-static hsm_err random_text(char *dst, size_t n)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    const unsigned letters = sizeof alphabet - 1;
-    for (size_t i = 0; i < n;) {
-        uint8_t byte;
-        if (RAND_bytes(&byte, 1) != 1)
-            return HSM_E_INTERNAL;
-        /* Bytes past the largest multiple are drawn again: every letter is equally likely. */
-        if (byte < 256 - 256 % letters)
-            dst[i++] = alphabet[byte % letters];
-    }
-    dst[n] = 0;
-    return HSM_OK;
-}
-
 static void new_guid(char dst[UUID_TEXT_LEN + 1])
 {
     struct uuid u;
@@ -104,7 +87,7 @@ static hsm_err new_app(struct principal *p, const char *name, size_t secret_len)
     new_guid(p->oid);
     new_guid(p->client_id);
     copy_text(p->name, sizeof p->name, name);
-    return random_text(p->secret, secret_len);
+    return secret_text_random(p->secret, secret_len);
 }
 
 static hsm_err directory_create(uint64_t now_ms, struct directory *ret)
@@ -119,7 +102,7 @@ static hsm_err directory_create(uint64_t now_ms, struct directory *ret)
     new_guid(d.user.oid);
     copy_text(d.user.name, sizeof d.user.name, "Keyhold Administrator");
     copy_text(d.user.upn, sizeof d.user.upn, "admin@keyhold.localhost");
-    TRY(random_text(d.user.secret, 24));
+    TRY(secret_text_random(d.user.secret, 24));
     TRY(new_app(&d.admin, "keyhold-admin", 40));
     TRY(new_app(&d.guest, "keyhold-guest", 40));
 
@@ -127,7 +110,7 @@ static hsm_err directory_create(uint64_t now_ms, struct directory *ret)
     new_guid(d.managed.oid);
     new_guid(d.managed.client_id);
     copy_text(d.managed.name, sizeof d.managed.name, "keyhold-identity");
-    TRY(random_text(d.identity_header, 40));
+    TRY(secret_text_random(d.identity_header, 40));
 
     new_guid(d.group.oid);
     copy_text(d.group.name, sizeof d.group.name, "Keyhold people");

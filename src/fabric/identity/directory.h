@@ -1,36 +1,18 @@
-/* The development directory: one tenant, one subscription, a handful of principals with their
- * passwords and secrets, kept in DIR/directory.json (mode 0600). It is created with random values
- * on first use and never changed afterwards. Passwords stand in it as they are, because the command
- * line prints them for the user; a directory with real people in it does not belong here.
+/* What the directory of an installation begins with: one tenant, one subscription, a handful of
+ * principals with their passwords and secrets, kept in DIR/directory.json (mode 0600). It is
+ * created with random values on first use and never changed afterwards. Passwords stand in it as
+ * they are, because the command line prints them for the user. Everybody who comes later is a
+ * document of the control plane's state (people.h).
  *
  * Thread-safe: no state; creation is serialised between processes by a lock on DIR. */
 #ifndef FABRIC_IDENTITY_DIRECTORY_H
 #define FABRIC_IDENTITY_DIRECTORY_H
 
 #include "base/bytes.h"
-#include "base/uuid.h"
+#include "fabric/identity/principal.h"
 
-#define DIRECTORY_NAME_MAX   128
-#define DIRECTORY_SECRET_MAX 128
 #define DIRECTORY_PRINCIPALS 4
 #define DIRECTORY_KEY_LEN    32
-
-enum principal_kind {
-    PRINCIPAL_USER,
-    PRINCIPAL_APP,
-    PRINCIPAL_MANAGED_IDENTITY
-};
-
-/* Texts are zero-terminated UTF-8; object and client ids are lower-case GUIDs. */
-struct principal {
-    enum principal_kind kind;
-    char oid[UUID_TEXT_LEN + 1];
-    char client_id[UUID_TEXT_LEN + 1]; /* apps ("appId") and managed identities; "" for users */
-    char name[DIRECTORY_NAME_MAX + 1]; /* display name */
-    char upn[DIRECTORY_NAME_MAX + 1];  /* users: user principal name; else "" */
-    char
-        secret[DIRECTORY_SECRET_MAX + 1]; /* password or client secret; "" for managed identities */
-};
 
 struct directory_group {
     char oid[UUID_TEXT_LEN + 1];
@@ -73,7 +55,7 @@ const struct principal *directory_at(const struct directory *d, size_t i);
 const struct principal *directory_find(const struct directory *d, struct bytes id);
 const struct principal *directory_find_oid(const struct directory *d, struct bytes oid);
 bool directory_is_member(const struct directory_group *g, const struct principal *p);
-/* Constant-time in the content; an empty stored secret never matches. */
-bool directory_secret_matches(const char *stored, struct bytes given);
+/* The four alone, for struct people; ctx is the directory. */
+struct people directory_people(const struct directory *d);
 
 #endif

@@ -1,22 +1,22 @@
 #include "fabric/identity/provider.h"
 
 #include <stdio.h>
-#include <openssl/rand.h>
+#include <strings.h>
 #include "base/secret.h"
-#include "codec/base64url.h"
 #include "codec/json.h"
 
-#define CLAIMS_MAX 4096
-#define JWT_MAX    8192
 /* What a user gets who asked for no resource: Microsoft Graph. */
 #define GRAPH_RESOURCE "00000003-0000-0000-c000-000000000000"
 
 hsm_err provider_load(const char *dir, uint64_t now_ms, struct provider *ret)
 {
+    *ret = (struct provider){0};
+    TRY(guess_limit_init(&ret->guesses));
     TRY(directory_load_or_create(dir, now_ms, &ret->dir));
     hsm_err e = signing_load_or_create(dir, &ret->key);
     if (e != HSM_OK)
         directory_done(&ret->dir);
+    ret->people = directory_people(&ret->dir);
     return e;
 }
 
@@ -24,11 +24,6 @@ void provider_done(struct provider *p)
 {
     directory_done(&p->dir);
     signing_done(&p->key);
-}
-
-void provider_issuer(const struct provider *p, char dst[TOKEN_ISSUER_MAX])
-{
-    snprintf(dst, TOKEN_ISSUER_MAX, "https://sts.windows.net/%s/", p->dir.tenant);
 }
 
 static void put(struct json_wr *j, const char *name, const char *value)
@@ -47,111 +42,6 @@ static void put_int(struct json_wr *j, const char *name, uint64_t value)
 {
     json_name(j, name);
     json_put_int(j, (int64_t)value);
-}
-
-static void put_times(struct json_wr *j, uint64_t now_s)
-{
-    put_int(j, "iat", now_s);
-    put_int(j, "nbf", now_s);
-    put_int(j, "exp", now_s + TOKEN_LIFETIME_S);
-}
-
-/* A fresh identifier of the token. */
-static hsm_err put_uti(struct json_wr *j)
-{
-    uint8_t id[16];
-    if (RAND_bytes(id, sizeof id) != 1)
-        return HSM_E_INTERNAL;
-    json_name(j, "uti");
-    json_put_b64u(j, bytes_of(id, sizeof id));
-    return HSM_OK;
-}
-
-static void put_groups(struct json_wr *j, const struct directory *d, const struct principal *who)
-{
-    if (!directory_is_member(&d->group, who))
-        return;
-    json_name(j, "groups");
-    json_arr_open(j);
-    json_put_str(j, d->group.oid);
-    json_arr_close(j);
-}
-
-static void put_user_claims(struct json_wr *j, const struct principal *who)
-{
-    put(j, "idtyp", "user");
-    put(j, "name", who->name);
-    put(j, "scp", "user_impersonation");
-    put(j, "unique_name", who->upn);
-    put(j, "upn", who->upn);
-}
-
-static void put_app_claims(struct json_wr *j, const struct directory *d,
-                           const struct principal *who)
-{
-    put(j, "idtyp", "app");
-    if (who->kind != PRINCIPAL_MANAGED_IDENTITY)
-        return;
-    json_name(j, "xms_mirid");
-    json_str_open(j);
-    json_str_add_s(j, "/subscriptions/");
-    json_str_add_s(j, d->subscription);
-    json_str_add_s(j, "/resourcegroups/keyhold/providers/Microsoft.ManagedIdentity"
-                      "/userAssignedIdentities/");
-    json_str_add_s(j, who->name);
-    json_str_close(j);
-}
-
-hsm_err provider_access_token(const struct provider *p, const struct principal *who,
-                              struct bytes resource, struct bytes client_id, uint64_t now_s,
-                              struct wr *out)
-{
-    char claims[CLAIMS_MAX], issuer[TOKEN_ISSUER_MAX];
-    struct wr w = wr_of(claims, sizeof claims);
-    struct json_wr j = json_wr_of(&w);
-    provider_issuer(p, issuer);
-    json_obj_open(&j);
-    put_view(&j, "aud", resource);
-    put(&j, "iss", issuer);
-    put_times(&j, now_s);
-    put_view(&j, "appid", client_id);
-    put(&j, "appidacr", who->kind == PRINCIPAL_USER ? "0" : "1");
-    put_groups(&j, &p->dir, who);
-    put(&j, "oid", who->oid);
-    put(&j, "sub", who->oid);
-    put(&j, "tid", p->dir.tenant);
-    if (who->kind == PRINCIPAL_USER)
-        put_user_claims(&j, who);
-    else
-        put_app_claims(&j, &p->dir, who);
-    TRY(put_uti(&j));
-    put(&j, "ver", "1.0");
-    json_obj_close(&j);
-    TRY(wr_ok(&w));
-    return signing_jwt(&p->key, wr_view(&w), out);
-}
-
-static hsm_err id_token(const struct provider *p, const struct principal *who,
-                        struct bytes client_id, const char *issuer, uint64_t now_s, struct wr *out)
-{
-    char claims[CLAIMS_MAX];
-    struct wr w = wr_of(claims, sizeof claims);
-    struct json_wr j = json_wr_of(&w);
-    json_obj_open(&j);
-    put_view(&j, "aud", client_id);
-    put(&j, "iss", issuer);
-    put_times(&j, now_s);
-    put(&j, "name", who->name);
-    put(&j, "oid", who->oid);
-    put(&j, "preferred_username", who->upn);
-    put(&j, "sub", who->oid);
-    put(&j, "tid", p->dir.tenant);
-    put(&j, "upn", who->upn);
-    TRY(put_uti(&j));
-    put(&j, "ver", "2.0");
-    json_obj_close(&j);
-    TRY(wr_ok(&w));
-    return signing_jwt(&p->key, wr_view(&w), out);
 }
 
 /* base64url of {"uid":oid,"utid":tenant}: how clients name the account. */
@@ -185,46 +75,79 @@ static bool is_public_client(struct bytes client_id)
     return false;
 }
 
-static const struct principal *find_app(const struct directory *d, struct bytes client_id)
+/* The assertion's audience must be a token endpoint here, whatever the tenant is called in it. */
+static bool is_here(const char *audience, const char *origin)
 {
-    for (size_t i = 0; i < DIRECTORY_PRINCIPALS; i++) {
-        const struct principal *p = directory_at(d, i);
-        if (p->kind == PRINCIPAL_APP && bytes_ieq(client_id, bytes_str(p->client_id)))
-            return p;
-    }
-    return NULL;
+    size_t n = strlen(origin);
+    return n > 0 && strncasecmp(audience, origin, n) == 0 && audience[n] == '/';
 }
 
-/* *ret_app stays NULL for a public client. */
-static enum token_fault check_client(const struct directory *d, const struct token_request *q,
-                                     const struct principal **ret_app)
+static enum token_fault check_assertion(struct provider *p, const struct principal *app,
+                                        const struct token_request *q,
+                                        const struct token_context *c)
 {
-    const struct principal *app = find_app(d, q->client_id);
-    if (app == NULL) {
-        bool person = q->grant != GRANT_CLIENT_CREDENTIALS;
-        return person && is_public_client(q->client_id) ? TOKEN_OK : TOKEN_APP;
-    }
-    if (q->client_secret.p == NULL)
-        return TOKEN_SECRET_MISSING;
-    if (!directory_secret_matches(app->secret, q->client_secret))
-        return TOKEN_SECRET;
-    *ret_app = app;
-    return TOKEN_OK;
+    static uint8_t buf[ASSERTION_TEXT_MAX];
+    struct assertion a;
+    if (assertion_parse(q->client_assertion, buf, sizeof buf, &a) != HSM_OK ||
+        !bytes_ieq(bytes_str(a.issuer), q->client_id))
+        return TOKEN_ASSERTION;
+    if (!is_here(a.audience, c->origin))
+        return TOKEN_ASSERTION_AUDIENCE;
+    if (assertion_check_time(&a, c->now_s) != HSM_OK)
+        return TOKEN_ASSERTION_TIME;
+    return p->people.certificate(p->people.ctx, app, &a, c->now_s);
 }
 
-static enum token_fault check_person(const struct provider *p, const struct token_request *q,
-                                     uint64_t now_s, const struct principal **ret_who)
+enum token_fault provider_client(struct provider *p, const struct token_request *q,
+                                 const struct token_context *c, struct principal *ret_app,
+                                 bool *ret_public)
 {
-    if (q->grant == GRANT_REFRESH_TOKEN)
-        return refresh_token_open(p, q->refresh_token, q->client_id, now_s, ret_who);
-    const struct principal *user = &p->dir.user;
-    /* Both are always computed: a wrong name answers no faster than a wrong password. */
-    bool secret_ok = directory_secret_matches(user->secret, q->password);
-    bool name_ok = bytes_ieq(q->username, bytes_str(user->upn));
-    if (!secret_ok || !name_ok)
-        return TOKEN_PASSWORD;
-    *ret_who = user;
-    return TOKEN_OK;
+    struct principal app;
+    enum token_fault e;
+    *ret_public = q->grant != GRANT_CLIENT_CREDENTIALS && is_public_client(q->client_id);
+    if (*ret_public)
+        return TOKEN_OK;
+    if (!p->people.by_client(p->people.ctx, q->client_id, &app) || app.kind != PRINCIPAL_APP)
+        return TOKEN_APP;
+    if (q->client_assertion.p != NULL)
+        e = check_assertion(p, &app, q, c);
+    else if (q->client_secret.p == NULL)
+        e = TOKEN_SECRET_MISSING;
+    else
+        e = p->people.secret(p->people.ctx, &app, q->client_secret, c->now_s);
+    if (e == TOKEN_OK && app.disabled)
+        e = TOKEN_DISABLED;
+    if (e == TOKEN_OK)
+        *ret_app = app;
+    secret_wipe(&app, sizeof app);
+    return e;
+}
+
+/* The expensive hash is computed once, whatever is there: neither the time nor the answer tells an
+ * unknown name from a wrong password. */
+static bool password_fits(const struct principal *user, bool known, struct bytes password)
+{
+    bool plain = directory_secret_matches(known ? user->secret : "", password);
+    if (known && user->hash[0] != 0)
+        return secret_hash_fits(bytes_str(user->hash), password);
+    secret_hash_waste(password);
+    return plain;
+}
+
+enum token_fault provider_password(struct provider *p, struct bytes upn, struct bytes password,
+                                   const struct token_context *c, struct principal *ret_who)
+{
+    struct principal user = {0};
+    if (!guess_allowed(&p->guesses, upn, c->address, c->now_s))
+        return TOKEN_LOCKED;
+    bool known = p->people.by_upn(p->people.ctx, upn, &user);
+    bool good = password_fits(&user, known, password) && known;
+    guess_note(&p->guesses, upn, c->address, good, c->now_s);
+    enum token_fault e = !good ? TOKEN_PASSWORD : user.disabled ? TOKEN_USER_DISABLED : TOKEN_OK;
+    if (e == TOKEN_OK)
+        *ret_who = user;
+    secret_wipe(&user, sizeof user);
+    return e;
 }
 
 static void put_head(struct json_wr *j)
@@ -238,12 +161,12 @@ static hsm_err put_person(struct json_wr *j, const struct provider *p,
                           const struct token_request *q, const struct principal *who,
                           const char *id_issuer, uint64_t now_s)
 {
-    char text[JWT_MAX];
+    char text[TOKEN_JWT_MAX];
     if (q->scope.n > 0)
         put_view(j, "scope", q->scope);
     if (q->wants_openid) {
         struct wr w = wr_of(text, sizeof text);
-        TRY(id_token(p, who, q->client_id, id_issuer, now_s, &w));
+        TRY(provider_id_token(p, who, q->client_id, id_issuer, now_s, &w));
         put_view(j, "id_token", wr_view(&w));
     }
     if (q->wants_refresh) {
@@ -260,7 +183,7 @@ static hsm_err write_answer(const struct provider *p, const struct token_request
                             const struct principal *who, const char *id_issuer, uint64_t now_s,
                             struct wr *out)
 {
-    char text[JWT_MAX];
+    char text[TOKEN_JWT_MAX];
     struct wr w = wr_of(text, sizeof text);
     struct bytes resource = q->resource.p != NULL ? q->resource : bytes_str(GRAPH_RESOURCE);
     TRY(provider_access_token(p, who, resource, q->client_id, now_s, &w));
@@ -275,27 +198,39 @@ static hsm_err write_answer(const struct provider *p, const struct token_request
     return wr_ok(out);
 }
 
-enum token_fault provider_token(const struct provider *p, const struct token_request *q,
-                                const char *id_issuer, uint64_t now_s, struct wr *out)
+enum token_fault provider_answer(struct provider *p, const struct token_request *q,
+                                 const struct principal *who, const struct token_context *c,
+                                 struct wr *out)
 {
-    const struct principal *who = NULL;
-    enum token_fault e = check_client(&p->dir, q, &who);
-    if (e == TOKEN_OK && q->grant != GRANT_CLIENT_CREDENTIALS)
-        e = check_person(p, q, now_s, &who);
-    if (e != TOKEN_OK)
-        return e;
     struct wr w = *out;
-    if (write_answer(p, q, who, id_issuer, now_s, &w) != HSM_OK)
+    if (write_answer(p, q, who, c->id_issuer, c->now_s, &w) != HSM_OK)
         return TOKEN_INTERNAL;
     *out = w;
     return TOKEN_OK;
 }
 
-static hsm_err write_managed(const struct provider *p, struct bytes resource, uint64_t now_s,
-                             struct wr *out)
+enum token_fault provider_token(struct provider *p, const struct token_request *q,
+                                const struct token_context *c, struct wr *out)
 {
-    const struct principal *who = &p->dir.managed;
-    char text[JWT_MAX], expires[24];
+    struct principal who;
+    bool is_public = false;
+    enum token_fault e = provider_client(p, q, c, &who, &is_public);
+    if (e == TOKEN_OK && q->grant == GRANT_PASSWORD)
+        e = provider_password(p, q->username, q->password, c, &who);
+    if (e == TOKEN_OK && q->grant == GRANT_REFRESH_TOKEN)
+        e = refresh_token_open(p, q->refresh_token, q->client_id, c->now_s, &who);
+    if (e == TOKEN_OK && (q->grant == GRANT_DEVICE_CODE || q->grant == GRANT_CODE))
+        e = TOKEN_GRANT;
+    if (e == TOKEN_OK)
+        e = provider_answer(p, q, &who, c, out);
+    secret_wipe(&who, sizeof who);
+    return e;
+}
+
+static hsm_err write_managed(const struct provider *p, const struct principal *who,
+                             struct bytes resource, uint64_t now_s, struct wr *out)
+{
+    char text[TOKEN_JWT_MAX], expires[24];
     struct wr w = wr_of(text, sizeof text);
     TRY(provider_access_token(p, who, resource, bytes_str(who->client_id), now_s, &w));
     snprintf(expires, sizeof expires, "%llu", (unsigned long long)(now_s + TOKEN_LIFETIME_S));
@@ -311,19 +246,37 @@ static hsm_err write_managed(const struct provider *p, struct bytes resource, ui
     return wr_ok(out);
 }
 
-enum token_fault provider_managed_token(const struct provider *p, struct bytes header,
-                                        struct bytes resource, struct bytes client_id,
+static bool select_managed(const struct provider *p, const struct managed_selector *s,
+                           struct principal *ret)
+{
+    const struct people *w = &p->people;
+    if ((s->client_id.p != NULL) + (s->object_id.p != NULL) + (s->resource_id.p != NULL) > 1)
+        return false;
+    if (s->resource_id.p != NULL)
+        return w->by_resource(w->ctx, s->resource_id, ret);
+    if (s->object_id.p != NULL)
+        return w->by_oid(w->ctx, s->object_id, ret);
+    if (s->client_id.p == NULL)
+        return w->by_oid(w->ctx, bytes_str(p->dir.managed.oid), ret);
+    /* Some clients call every id a client id. */
+    return w->by_client(w->ctx, s->client_id, ret) || w->by_oid(w->ctx, s->client_id, ret);
+}
+
+enum token_fault provider_managed_token(struct provider *p, struct bytes header,
+                                        struct bytes resource, const struct managed_selector *which,
                                         uint64_t now_s, struct wr *out)
 {
+    struct principal who;
     if (!directory_secret_matches(p->dir.identity_header, header))
         return TOKEN_IDENTITY_HEADER;
     if (!token_resource_is_valid(resource))
         return TOKEN_RESOURCE;
-    if (client_id.p != NULL && !bytes_ieq(client_id, bytes_str(p->dir.managed.client_id)) &&
-        !bytes_ieq(client_id, bytes_str(p->dir.managed.oid)))
+    /* Whoever has the header is one program on this machine; it does not speak for a resource. */
+    if (!select_managed(p, which, &who) || who.kind != PRINCIPAL_MANAGED_IDENTITY ||
+        who.system_assigned || who.disabled)
         return TOKEN_IDENTITY;
     struct wr w = *out;
-    if (write_managed(p, resource, now_s, &w) != HSM_OK)
+    if (write_managed(p, &who, resource, now_s, &w) != HSM_OK)
         return TOKEN_INTERNAL;
     *out = w;
     return TOKEN_OK;

@@ -11,14 +11,15 @@
 #define REFRESH_RAW_LEN (1 + 16 + 16 + 8 + REFRESH_MAC_LEN)
 #define REFRESH_SIGNED  (REFRESH_RAW_LEN - REFRESH_MAC_LEN)
 
-/* The principal's secret goes into the MAC: a new password ends all old tokens. */
+/* What proves the principal goes into the MAC: a new password ends all old tokens. */
 static hsm_err refresh_mac(const struct provider *p, const struct principal *who,
                            const uint8_t *body, uint8_t mac[REFRESH_MAC_LEN])
 {
-    uint8_t text[REFRESH_SIGNED + DIRECTORY_SECRET_MAX];
+    uint8_t text[REFRESH_SIGNED + DIRECTORY_SECRET_MAX + SECRET_HASH_MAX];
     struct wr w = wr_of(text, sizeof text);
     wr_bytes(&w, body, REFRESH_SIGNED);
     wr_str(&w, who->secret);
+    wr_str(&w, who->hash);
     unsigned n = 0;
     const uint8_t *done =
         HMAC(EVP_sha256(), p->dir.refresh_key, DIRECTORY_KEY_LEN, w.p, w.n, mac, &n);
@@ -77,7 +78,7 @@ static hsm_err refresh_parse(struct bytes token, struct refresh_content *ret)
 
 enum token_fault refresh_token_open(const struct provider *p, struct bytes token,
                                     struct bytes client_id, uint64_t now_s,
-                                    const struct principal **ret_who)
+                                    struct principal *ret_who)
 {
     struct refresh_content c;
     struct uuid client;
@@ -86,14 +87,17 @@ enum token_fault refresh_token_open(const struct provider *p, struct bytes token
     if (refresh_parse(token, &c) != HSM_OK || uuid_parse(client_id, &client) != HSM_OK)
         return TOKEN_REFRESH;
     uuid_format(&c.oid, oid);
-    const struct principal *who = directory_find_oid(&p->dir, bytes_str(oid));
-    if (who == NULL || refresh_mac(p, who, c.raw, mac) != HSM_OK ||
+    struct principal who;
+    if (!p->people.by_oid(p->people.ctx, bytes_str(oid), &who) ||
+        refresh_mac(p, &who, c.raw, mac) != HSM_OK ||
         !ct_eq(mac, c.raw + REFRESH_SIGNED, sizeof mac))
         return TOKEN_REFRESH;
     if (memcmp(client.b, c.client.b, sizeof client.b) != 0 || c.issued_s > now_s + 300)
         return TOKEN_REFRESH;
     if (now_s > c.issued_s && now_s - c.issued_s > TOKEN_REFRESH_LIFETIME_S)
         return TOKEN_REFRESH_EXPIRED;
+    if (who.disabled)
+        return TOKEN_USER_DISABLED;
     *ret_who = who;
     return TOKEN_OK;
 }

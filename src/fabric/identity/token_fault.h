@@ -22,15 +22,52 @@
       "The request body must contain the following parameter: 'refresh_token'.")                   \
     X(TOKEN_GRANT, 400, "unsupported_grant_type", 70003,                                           \
       "The app requested an unsupported grant type. Supported: client_credentials, password, "     \
-      "refresh_token.")                                                                            \
+      "refresh_token, authorization_code, device_code.")                                           \
     X(TOKEN_SCOPE, 400, "invalid_scope", 70011,                                                    \
       "The provided value for the input parameter 'scope' is not valid. It must name one "         \
       "resource, for an app as RESOURCE/.default.")                                                \
     X(TOKEN_TWO_CLIENTS, 400, "invalid_request", 900144,                                           \
       "The client must authenticate in one way only: form or Authorization header.")               \
-    X(TOKEN_ASSERTION, 400, "unauthorized_client", 700027,                                         \
-      "Client assertions (certificates, federated credentials) are not supported by this "         \
-      "identity provider; use a client secret.")                                                   \
+    X(TOKEN_ASSERTION, 401, "invalid_client", 50027,                                               \
+      "The client assertion is malformed. It must be a JWT with RS256 or PS256 and the "           \
+      "thumbprint of a certificate, iss and sub being the client's id.")                           \
+    X(TOKEN_ASSERTION_KEY, 401, "invalid_client", 700027,                                          \
+      "Client assertion failed signature validation: no certificate of that thumbprint is "        \
+      "registered for the application, or another key has signed.")                                \
+    X(TOKEN_ASSERTION_TIME, 401, "invalid_client", 700024,                                         \
+      "Client assertion is not within its valid time range.")                                      \
+    X(TOKEN_ASSERTION_AUDIENCE, 401, "invalid_client", 700025,                                     \
+      "Client assertion audience claim does not match this token endpoint.")                       \
+    X(TOKEN_SECRET_EXPIRED, 401, "invalid_client", 7000222,                                        \
+      "The provided client secret keys are expired.")                                              \
+    X(TOKEN_DISABLED, 401, "invalid_client", 7000112, "Application is disabled.")                  \
+    X(TOKEN_USER_DISABLED, 400, "invalid_grant", 50057, "The user account is disabled.")           \
+    X(TOKEN_LOCKED, 400, "invalid_grant", 50053,                                                   \
+      "Too many sign-in attempts with a wrong user name or password; try again in a minute.")      \
+    X(TOKEN_NO_DEVICE_CODE, 400, "invalid_request", 900144,                                        \
+      "The request body must contain the following parameter: 'device_code'.")                     \
+    X(TOKEN_NO_CODE, 400, "invalid_request", 900144,                                               \
+      "The request body must contain the following parameters: 'code' and 'redirect_uri'.")        \
+    X(TOKEN_PENDING, 400, "authorization_pending", 70016,                                          \
+      "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")                  \
+    X(TOKEN_SLOW_DOWN, 400, "slow_down", 70016,                                                    \
+      "OAuth 2.0 device flow error. Polling is faster than the interval allows.")                  \
+    X(TOKEN_DECLINED, 400, "authorization_declined", 70017, "The sign-in was declined.")           \
+    X(TOKEN_DEVICE_EXPIRED, 400, "expired_token", 70020,                                           \
+      "The provided value for the input parameter 'device_code' is not valid. This device code "   \
+      "has expired.")                                                                              \
+    X(TOKEN_DEVICE_CODE, 400, "bad_verification_code", 70019,                                      \
+      "The verification code is not known, or was not issued for this client.")                    \
+    X(TOKEN_CODE, 400, "invalid_grant", 9002313,                                                   \
+      "The authorization code is malformed or was not issued for this client and redirect URI.")   \
+    X(TOKEN_CODE_EXPIRED, 400, "invalid_grant", 70008, "The authorization code has expired.")      \
+    X(TOKEN_CODE_USED, 400, "invalid_grant", 54005,                                                \
+      "The authorization code was already redeemed; please retry with a new one.")                 \
+    X(TOKEN_VERIFIER, 400, "invalid_grant", 501481,                                                \
+      "The code_verifier does not match the code_challenge supplied in the authorization "         \
+      "request.")                                                                                  \
+    X(TOKEN_UNAVAILABLE, 503, "temporarily_unavailable", 90033,                                    \
+      "The directory cannot be written at the moment.")                                            \
     X(TOKEN_APP, 400, "unauthorized_client", 700016,                                               \
       "Application was not found in the directory.")                                               \
     X(TOKEN_SECRET_MISSING, 401, "invalid_client", 7000218,                                        \

@@ -158,36 +158,65 @@ static enum token_fault parse_basic(struct bytes authorization, uint8_t *buf, si
     return TOKEN_OK;
 }
 
+#define DEVICE_CODE_GRANT "urn:ietf:params:oauth:grant-type:device_code"
+#define JWT_BEARER        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 static enum token_fault parse_grant(struct bytes grant, enum token_grant *ret)
 {
+    static const char *const names[] = {[GRANT_CLIENT_CREDENTIALS] = "client_credentials",
+                                        [GRANT_PASSWORD] = "password",
+                                        [GRANT_REFRESH_TOKEN] = "refresh_token",
+                                        [GRANT_DEVICE_CODE] = DEVICE_CODE_GRANT,
+                                        [GRANT_CODE] = "authorization_code"};
     if (grant.n == 0)
         return TOKEN_NO_GRANT;
-    if (bytes_eq_str(grant, "client_credentials"))
-        *ret = GRANT_CLIENT_CREDENTIALS;
-    else if (bytes_eq_str(grant, "password"))
-        *ret = GRANT_PASSWORD;
-    else if (bytes_eq_str(grant, "refresh_token"))
-        *ret = GRANT_REFRESH_TOKEN;
-    else
-        return TOKEN_GRANT;
-    return TOKEN_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (bytes_eq_str(grant, names[i])) {
+            *ret = (enum token_grant)i;
+            return TOKEN_OK;
+        }
+    }
+    /* as version 1 of the endpoint calls it */
+    *ret = GRANT_DEVICE_CODE;
+    return bytes_eq_str(grant, "device_code") ? TOKEN_OK : TOKEN_GRANT;
+}
+
+static enum token_fault parse_proof(const struct form *f, struct token_request *q)
+{
+    switch (q->grant) {
+    case GRANT_CLIENT_CREDENTIALS:
+        return TOKEN_OK;
+    case GRANT_PASSWORD:
+        q->username = form_take(f, "username");
+        q->password = form_take(f, "password");
+        return q->username.p == NULL || q->password.p == NULL ? TOKEN_NO_USER : TOKEN_OK;
+    case GRANT_REFRESH_TOKEN:
+        q->refresh_token = form_take(f, "refresh_token");
+        return q->refresh_token.p == NULL ? TOKEN_NO_REFRESH : TOKEN_OK;
+    case GRANT_DEVICE_CODE:
+        q->device_code = form_take(f, "device_code");
+        if (q->device_code.p == NULL) /* version 1 */
+            q->device_code = form_take(f, "code");
+        return q->device_code.p == NULL ? TOKEN_NO_DEVICE_CODE : TOKEN_OK;
+    case GRANT_CODE:
+        q->code = form_take(f, "code");
+        q->redirect_uri = form_take(f, "redirect_uri");
+        q->code_verifier = form_take(f, "code_verifier");
+        return q->code.p == NULL || q->redirect_uri.p == NULL ? TOKEN_NO_CODE : TOKEN_OK;
+    }
+    return TOKEN_GRANT;
 }
 
 static enum token_fault parse_credentials(const struct form *f, struct token_request *q)
 {
-    if (form_take(f, "client_assertion").p != NULL ||
-        form_take(f, "client_assertion_type").p != NULL)
+    struct bytes type = form_take(f, "client_assertion_type");
+    q->client_assertion = form_take(f, "client_assertion");
+    if ((q->client_assertion.p != NULL) != (type.p != NULL) ||
+        (type.p != NULL && !bytes_eq_str(type, JWT_BEARER)))
         return TOKEN_ASSERTION;
-    if (q->client_id.n == 0)
-        return TOKEN_NO_CLIENT;
-    q->username = form_take(f, "username");
-    q->password = form_take(f, "password");
-    q->refresh_token = form_take(f, "refresh_token");
-    if (q->grant == GRANT_PASSWORD && (q->username.p == NULL || q->password.p == NULL))
-        return TOKEN_NO_USER;
-    if (q->grant == GRANT_REFRESH_TOKEN && q->refresh_token.p == NULL)
-        return TOKEN_NO_REFRESH;
-    return TOKEN_OK;
+    if (q->client_assertion.p != NULL && q->client_secret.p != NULL)
+        return TOKEN_TWO_CLIENTS;
+    return q->client_id.n == 0 ? TOKEN_NO_CLIENT : parse_proof(f, q);
 }
 
 enum token_fault token_request_parse(struct bytes content_type, struct bytes authorization,

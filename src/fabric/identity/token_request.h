@@ -15,16 +15,21 @@
 enum token_grant {
     GRANT_CLIENT_CREDENTIALS,
     GRANT_PASSWORD,
-    GRANT_REFRESH_TOKEN
+    GRANT_REFRESH_TOKEN,
+    GRANT_DEVICE_CODE,
+    GRANT_CODE
 };
 
 /* Views point into the caller's buf; p == NULL when the parameter was absent. */
 struct token_request {
     enum token_grant grant;
-    struct bytes client_id;     /* always present */
-    struct bytes client_secret; /* from the form or from HTTP Basic */
+    struct bytes client_id;        /* always present */
+    struct bytes client_secret;    /* from the form or from HTTP Basic */
+    struct bytes client_assertion; /* instead of a secret; its text, not parsed */
     struct bytes username, password;
     struct bytes refresh_token;
+    struct bytes device_code;
+    struct bytes code, redirect_uri, code_verifier;
     struct bytes resource; /* becomes "aud", its own trailing slash kept; absent: none was named */
     struct bytes scope;    /* as sent */
     bool wants_openid;     /* scopes openid / profile / email */

@@ -1,10 +1,11 @@
 /* Our own access tokens, as the control origin receives them. */
 #include <stdio.h>
+#include "base/secret.h"
 #include "codec/json.h"
 #include "codec/jws.h"
 #include "fabric/identity/provider.h"
 
-#define VERIFY_TOKENS 96
+#define VERIFY_TOKENS 512
 #define VERIFY_SKEW_S 300
 
 struct claims {
@@ -48,7 +49,7 @@ static hsm_err parse_claims(struct bytes payload, struct claims *ret)
 }
 
 hsm_err provider_verify(const struct provider *p, struct bytes token, uint64_t now_s,
-                        const struct principal **ret_who, char audience[TOKEN_RESOURCE_MAX + 1])
+                        struct principal *ret_who, char audience[TOKEN_RESOURCE_MAX + 1])
 {
     uint8_t buf[JWS_TEXT_MAX];
     struct jws j;
@@ -70,11 +71,13 @@ hsm_err provider_verify(const struct provider *p, struct bytes token, uint64_t n
         return HSM_E_TOKEN_EXPIRED;
     if (c.nbf > (int64_t)now_s + VERIFY_SKEW_S)
         return HSM_E_TOKEN_NOT_YET;
-    /* A token outlives its principal when the directory was replaced but the key kept. */
-    const struct principal *who = directory_find_oid(&p->dir, c.oid);
-    if (who == NULL)
+    /* A token may outlive its principal. */
+    struct principal who;
+    if (!p->people.by_oid(p->people.ctx, c.oid, &who) || who.disabled)
         return HSM_E_TOKEN_ISSUER;
     memcpy(audience, c.audience, sizeof c.audience);
+    secret_wipe(who.secret, sizeof who.secret);
+    secret_wipe(who.hash, sizeof who.hash);
     *ret_who = who;
     return HSM_OK;
 }
