@@ -87,14 +87,20 @@ static int connect_to(const char *path, unsigned timeout_s)
     return -1;
 }
 
+/* The other side may end meanwhile: that is no answer, and no end of this process. */
+static bool send_line(int fd, const char *line)
+{
+    size_t n = strlen(line);
+    return send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n && send(fd, "\n", 1, MSG_NOSIGNAL) == 1;
+}
+
 bool cli_ask(const char *path, const char *line, unsigned timeout_s, struct cli_status *ret)
 {
     size_t n = 0, cap = sizeof ret->text - 1;
     int fd = connect_to(path, timeout_s);
     if (fd < 0)
         return false;
-    if (line == NULL ||
-        (fd_write_all(fd, line, strlen(line)) == HSM_OK && fd_write_all(fd, "\n", 1) == HSM_OK)) {
+    if (line == NULL || send_line(fd, line)) {
         ssize_t m;
         while (n < cap && (m = read(fd, ret->text + n, cap - n)) > 0)
             n += (size_t)m;

@@ -26,14 +26,14 @@ enum link_mood {
     LINK_STUCK
 };
 
-static void on_handle_closed(uv_handle_t *h)
+void on_door_handle_closed(uv_handle_t *h)
 {
     door_handle_closed(h->data);
 }
 
 /* ---- routes ---- */
 
-static struct backend *backend_find(const struct door *d, const char *name)
+struct backend *backend_find(const struct door *d, const char *name)
 {
     for (size_t i = 0; i < d->backend_n; i++) {
         if (strcmp(d->backend[i]->name, name) == 0)
@@ -66,7 +66,11 @@ struct backend *door_find(const struct door *d, const char *host)
         if (best == NULL || strlen(r->pattern) > strlen(best->pattern))
             best = r;
     }
-    return best != NULL ? best->b : NULL;
+    char label[DOOR_POOL_MAX + 1];
+    if (best != NULL || !pools_label(d, host, label))
+        return best != NULL ? best->b : NULL;
+    struct backend *b = backend_find(d, label);
+    return b != NULL && b->is_pool ? b : NULL;
 }
 
 hsm_err door_add_route(struct door *d, const char *pattern, const char *name)
@@ -112,27 +116,34 @@ hsm_err door_set_default(struct door *d, const char *name)
 static void on_link_closed(uv_handle_t *h)
 {
     struct link *l = h->data;
-    struct door *d = l->b->d;
+    struct door *d = l->d;
     free(l);
     door_handle_closed(d);
 }
 
-static void link_close(struct link *l)
+static bool list_remove(struct link **list, size_t *n, const struct link *l)
 {
-    struct backend *b = l->b;
-
-    for (size_t i = 0; i < b->link_n; i++) {
-        if (b->link[i] == l) {
-            b->link[i] = b->link[--b->link_n];
-            break;
+    for (size_t i = 0; i < *n; i++) {
+        if (list[i] == l) {
+            list[i] = list[--*n];
+            return true;
         }
     }
+    return false;
+}
+
+void link_close(struct link *l)
+{
+    if (l->b != NULL)
+        (void)!list_remove(l->b->link, &l->b->link_n, l);
+    else
+        (void)!list_remove(l->d->pools.unnamed, &l->d->pools.unnamed_n, l);
     uv_close((uv_handle_t *)&l->poll, on_link_closed);
     close(l->fd);
     l->fd = -1;
 }
 
-static void on_link(uv_poll_t *h, int status, int events)
+void on_backend_link(uv_poll_t *h, int status, int events)
 {
     struct link *l = h->data;
     uint8_t byte;
@@ -142,7 +153,7 @@ static void on_link(uv_poll_t *h, int status, int events)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     /* a backend has nothing to say: whatever comes ends its connection */
-    if (!l->b->d->freeing)
+    if (!l->d->freeing)
         log_info("backend %s: a connection ended, %zu left", l->b->name, l->b->link_n - 1);
     link_close(l);
 }
@@ -209,7 +220,7 @@ bool backend_give(struct backend *b, int fd)
     return false;
 }
 
-static bool is_own_user(int fd)
+bool door_is_own_user(int fd)
 {
     struct ucred cred = {0};
     socklen_t n = sizeof(cred);
@@ -217,24 +228,34 @@ static bool is_own_user(int fd)
            (cred.uid == geteuid() || cred.uid == 0);
 }
 
-static void link_add(struct backend *b, int fd)
+struct link *link_new(struct door *d, int fd, uv_poll_cb cb)
 {
-    struct link *l = b->link_n < DOOR_LINKS_MAX && is_own_user(fd) ? calloc(1, sizeof(*l)) : NULL;
+    struct link *l = door_is_own_user(fd) ? calloc(1, sizeof(*l)) : NULL;
 
-    if (l == NULL || uv_poll_init(b->d->loop, &l->poll, fd) != 0) {
+    if (l == NULL || uv_poll_init(d->loop, &l->poll, fd) != 0) {
         free(l);
         close(fd);
-        return;
+        return NULL;
     }
-    l->b = b;
+    l->d = d;
     l->fd = fd;
     l->poll.data = l;
-    b->link[b->link_n++] = l;
-    b->d->handles_open++;
-    if (uv_poll_start(&l->poll, UV_READABLE | UV_DISCONNECT, on_link) != 0) {
+    d->handles_open++;
+    if (uv_poll_start(&l->poll, UV_READABLE | UV_DISCONNECT, cb) == 0)
+        return l;
+    link_close(l);
+    return NULL;
+}
+
+void link_join(struct link *l, struct backend *b)
+{
+    if (b->link_n == DOOR_LINKS_MAX) {
         link_close(l);
         return;
     }
+    (void)!list_remove(l->d->pools.unnamed, &l->d->pools.unnamed_n, l);
+    l->b = b;
+    b->link[b->link_n++] = l;
     for (struct visitor *v = b->d->visitors; v != NULL; v = v->next) {
         if (v->b == b)
             visitor_retry(v);
@@ -250,11 +271,13 @@ static void on_backend(uv_poll_t *h, int status, int events)
         int fd = accept4(b->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        link_add(b, fd);
+        struct link *l = link_new(b->d, fd, on_backend_link);
+        if (l != NULL)
+            link_join(l, b);
     }
 }
 
-static int backend_socket(const char *path)
+int door_backend_socket(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct stat st;
@@ -286,7 +309,7 @@ hsm_err door_add_backend(struct door *d, const char *name, const char *path)
     b = calloc(1, sizeof(*b));
     if (b == NULL)
         return HSM_E_NOMEM;
-    b->fd = backend_socket(path);
+    b->fd = door_backend_socket(path);
     if (b->fd < 0 || uv_poll_init(d->loop, &b->poll, b->fd) != 0) {
         if (b->fd >= 0)
             close(b->fd);
@@ -456,7 +479,7 @@ static void on_timer(uv_timer_t *t)
     for (struct visitor *v = d->visitors; v != NULL; v = v->next)
         visitor_tick(v, now);
     listeners_resume(d);
-    if (d->stats.visitors == 0 && !d->paused) {
+    if (pools_tick(d, now) && d->stats.visitors == 0 && !d->paused) {
         uv_timer_stop(&d->timer);
         d->timer_on = false;
     }
@@ -502,6 +525,7 @@ hsm_err door_new(uv_loop_t *loop, const struct door_config *cfg, struct door **r
         return HSM_E_NOMEM;
     d->loop = loop;
     d->cfg = *cfg;
+    d->pools.fd = d->pools.control_fd = -1;
     set_default(&d->cfg.visitors_max, 1024);
     set_default(&d->cfg.per_address_max, 64);
     set_default(&d->cfg.hello_timeout_ms, 5000);
@@ -517,8 +541,10 @@ static void backend_close(struct backend *b)
 {
     while (b->link_n > 0)
         link_close(b->link[0]);
+    if (b->is_pool)
+        return;
     unlink(b->path);
-    uv_close((uv_handle_t *)&b->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&b->poll, on_door_handle_closed);
     close(b->fd);
     b->fd = -1;
 }
@@ -529,14 +555,15 @@ void door_free(struct door *d)
         return;
     d->freeing = true;
     for (struct listener *l = d->listeners; l != NULL; l = l->next) {
-        uv_close((uv_handle_t *)&l->poll, on_handle_closed);
+        uv_close((uv_handle_t *)&l->poll, on_door_handle_closed);
         close(l->fd);
     }
     for (struct visitor *v = d->visitors; v != NULL; v = v->next)
         visitor_close(v);
     for (size_t i = 0; i < d->backend_n; i++)
         backend_close(d->backend[i]);
-    uv_close((uv_handle_t *)&d->timer, on_handle_closed);
+    pools_close(d);
+    uv_close((uv_handle_t *)&d->timer, on_door_handle_closed);
 }
 
 struct door_stats door_stats(const struct door *d)

@@ -34,6 +34,20 @@ HSM_MUST_USE hsm_err door_add_route(struct door *d, const char *pattern, const c
 /* For connections without or with an unknown server name. */
 HSM_MUST_USE hsm_err door_set_default(struct door *d, const char *backend);
 
+/* Pools come and go. Their gateways connect to the socket at path and say the name of their pool,
+ * as the first message, within some seconds; then they are as the receivers of a backend.
+ * HSM_E_RANGE, HSM_E_IO. */
+HSM_MUST_USE hsm_err door_open_pools(struct door *d, const char *path);
+/* NAME.suffix leads to pool NAME. Connections for a NAME that is no pool are ended at once. */
+HSM_MUST_USE hsm_err door_add_pool_suffix(struct door *d, const char *suffix);
+/* HSM_E_BAD_PARAMETER: not a name; HSM_E_RANGE: too many; known is fine. */
+HSM_MUST_USE hsm_err door_add_pool(struct door *d, const char *name);
+/* Whoever waits for it, or was given to it by the door and not taken, is sent away. */
+void door_remove_pool(struct door *d, const char *name);
+/* Messages on a SOCK_SEQPACKET connection, owned from now on: "pool NAME", "gone NAME". Those that
+ * are there are taken before the return. Its end is of no consequence. */
+HSM_MUST_USE hsm_err door_control(struct door *d, int fd);
+
 /* 127.0.0.1 and ::1 (where the machine has it) with the same port; 0: any. */
 HSM_MUST_USE hsm_err door_listen(struct door *d, uint16_t port, uint16_t *ret_port);
 /* A listening TCP socket; owned from now on. */

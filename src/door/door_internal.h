@@ -7,21 +7,26 @@
 #include "base/bytes.h"
 #include "door/door.h"
 
-#define DOOR_BACKENDS_MAX 64
+#define DOOR_BACKENDS_MAX 256
 #define DOOR_ROUTES_MAX   256
 #define DOOR_LINKS_MAX    160 /* connections of one backend: each loop of its processes has one */
+#define DOOR_UNNAMED_MAX  256 /* connections of gateways that did not name their pool yet */
+#define DOOR_SUFFIXES_MAX 4
+#define DOOR_POOL_MAX     24 /* length of a pool's name */
 #define DOOR_PEEK_MAX     (16384 + 512)
 
 /* One connection of a backend. */
 struct link {
     uv_poll_t poll;
-    struct backend *b;
+    struct door *d;
+    struct backend *b; /* NULL: it did not say whose it is */
     int fd;
     int queued;        /* what lay in it unread at the last look */
     uint64_t moved_at; /* when that was nothing, or less than before */
 };
 struct backend {
     struct door *d;
+    bool is_pool; /* without a socket of its own: pools.c */
     char name[64];
     char path[108];
     uv_poll_t poll;
@@ -73,6 +78,15 @@ struct door {
     struct route route[DOOR_ROUTES_MAX];
     size_t route_n;
     struct backend *fallback;
+    struct {
+        uv_poll_t poll, control;
+        char path[108];
+        char suffix[DOOR_SUFFIXES_MAX][64]; /* ".managedhsm.localhost" */
+        size_t suffix_n;
+        int fd, control_fd; /* -1: none */
+        struct link *unnamed[DOOR_UNNAMED_MAX];
+        size_t unnamed_n;
+    } pools;
     struct listener *listeners;
     struct visitor *visitors;
     unsigned handles_open;
@@ -89,8 +103,26 @@ void visitor_tick(struct visitor *v, uint64_t now);
 /* Try again to hand over. */
 void visitor_retry(struct visitor *v);
 
-/* NULL when no route fits. */
+/* NULL when no route fits, nor is there a pool of that name. */
 struct backend *door_find(const struct door *d, const char *host);
+struct backend *backend_find(const struct door *d, const char *name);
+bool door_is_own_user(int fd);
+/* A socket of that kind for backends, or -1. */
+int door_backend_socket(const char *path);
+/* A connection of b, or with NULL of somebody who did not say whose it is; the socket is taken.
+ * NULL: it was closed. */
+struct link *link_new(struct door *d, int fd, uv_poll_cb cb);
+void link_join(struct link *l, struct backend *b);
+void link_close(struct link *l);
+void on_backend_link(uv_poll_t *h, int status, int events);
+void on_door_handle_closed(uv_handle_t *h);
+
+/* ---- pools.c ---- */
+/* host lies below one of the suffixes; its label, or "". */
+bool pools_label(const struct door *d, const char *host, char ret[DOOR_POOL_MAX + 1]);
+/* Whoever does not say whose he is goes. true: nobody is left. */
+bool pools_tick(struct door *d, uint64_t now);
+void pools_close(struct door *d);
 /* Pass fd to one of the backend's connections; the caller closes its copy. */
 bool backend_give(struct backend *b, int fd);
 void door_handle_closed(struct door *d);

@@ -14,6 +14,7 @@
 static const char usage[] =
     "usage: keyhold-door --listen PORT | --listen-fd N[,M]  --backend NAME=PATH ...\n"
     "                    --route PATTERN=NAME ...  --default NAME  [--ready-fd N]\n"
+    "                    [--pools PATH  --pool-suffix SUFFIX ...  --control-fd N]\n"
     "PORT 0: any. PATTERN: host or *.suffix. N: inherited descriptors.\n";
 
 struct program {
@@ -69,6 +70,9 @@ enum option_id {
     OPT_BACKEND = 1,
     OPT_ROUTE,
     OPT_DEFAULT,
+    OPT_POOLS,
+    OPT_POOL_SUFFIX,
+    OPT_CONTROL_FD,
     OPT_LISTEN,
     OPT_LISTEN_FD,
     OPT_READY_FD
@@ -85,6 +89,12 @@ static bool take_option(struct program *p, int id, char *arg)
         return add_pair(p, arg, true);
     case OPT_DEFAULT:
         return door_set_default(p->door, arg) == HSM_OK;
+    case OPT_POOLS:
+        return door_open_pools(p->door, arg) == HSM_OK;
+    case OPT_POOL_SUFFIX:
+        return door_add_pool_suffix(p->door, arg) == HSM_OK;
+    case OPT_CONTROL_FD:
+        return text_number(arg, 65535, &fd) && door_control(p->door, (int)fd) == HSM_OK;
     case OPT_LISTEN:
         return add_listen(p, arg);
     case OPT_LISTEN_FD:
@@ -105,6 +115,9 @@ static bool take_options(struct program *p, int argc, char **argv)
         {"backend", required_argument, NULL, OPT_BACKEND},
         {"route", required_argument, NULL, OPT_ROUTE},
         {"default", required_argument, NULL, OPT_DEFAULT},
+        {"pools", required_argument, NULL, OPT_POOLS},
+        {"pool-suffix", required_argument, NULL, OPT_POOL_SUFFIX},
+        {"control-fd", required_argument, NULL, OPT_CONTROL_FD},
         {"listen", required_argument, NULL, OPT_LISTEN},
         {"listen-fd", required_argument, NULL, OPT_LISTEN_FD},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},

@@ -135,9 +135,12 @@ static hsm_err step_hello(struct visitor *v, struct bytes in)
         abandon(v);
         return HSM_OK;
     }
+    char label[DOOR_POOL_MAX + 1];
     struct backend *named = host[0] != 0 ? door_find(v->d, host) : NULL;
     if (named != NULL) {
         v->b = named;
+    } else if (host[0] != 0 && pools_label(v->d, host, label)) {
+        v->b = NULL; /* a pool that does not run, or never was */
     } else if (v->b == NULL) {
         v->b = v->d->fallback;
     }

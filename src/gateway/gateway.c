@@ -261,6 +261,7 @@ static hsm_err start_http(struct gateway *g)
             .cpu = g->o->cpu[i],
             .tls = g->tls,
             .door = g->o->door,
+            .pool = g->pool.name,
             .listen_addr = g->o->listen_addr[0] != '\0' ? g->o->listen_addr : NULL,
             .listen_port = port,
             .fatal = on_fatal,

@@ -39,7 +39,7 @@ static void door_look(struct http_loop *l)
 {
     if (l->is_stopping || l->cfg.door == NULL)
         return;
-    int fd = door_connect(l->cfg.door);
+    int fd = door_connect_pool(l->cfg.door, l->cfg.pool);
     if (fd >= 0 && http_server_from_door(l->server, fd) == HSM_OK)
         return;
     (void)uv_timer_start(&l->door_timer, on_door_timer, DOOR_RETRY_MS, 0);

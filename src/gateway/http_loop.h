@@ -12,6 +12,7 @@ struct http_loop_config {
     int cpu;       /* to pin to; -1: none */
     SSL_CTX *tls;
     const char *door;        /* NULL: none; looked for again when it is lost */
+    const char *pool;        /* whose clients the door shall give to this process */
     const char *listen_addr; /* NULL: none */
     uint16_t listen_port;    /* 0: any; *ret_port tells which */
     /* From the loop's thread: the lane is unusable; the process has to end. */

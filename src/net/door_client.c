@@ -28,3 +28,15 @@ int door_connect(const char *path)
     }
     return fd;
 }
+
+int door_connect_pool(const char *path, const char *pool)
+{
+    size_t n = strlen(pool);
+    int fd = door_connect(path);
+    if (fd < 0 || send(fd, pool, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
+        return fd;
+    int e = errno;
+    close(fd);
+    errno = e;
+    return -1;
+}

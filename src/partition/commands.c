@@ -99,7 +99,6 @@ void installation_cpus(const struct installation *in, unsigned index, char *dst,
 
 static void door_args(const struct installation *in, int ready_fd, struct process_args *a)
 {
-    const struct partition_config *c = &in->config;
     process_args_add(a, "--listen-fd");
     char fds[64] = "";
     for (unsigned i = 0, n = 0; i < in->listen_n; i++)
@@ -107,12 +106,15 @@ static void door_args(const struct installation *in, int ready_fd, struct proces
     process_args_add(a, "%s", fds);
     process_args_add(a, "--backend");
     process_args_add(a, "fabric=%s/" HOME_DOOR, in->home, "fabric");
-    process_args_add(a, "--backend");
-    process_args_add(a, "pool=%s/" HOME_DOOR, in->home, "pool");
-    process_args_add(a, "--route");
-    process_args_add(a, "%s.managedhsm.localhost=pool", c->name);
-    process_args_add(a, "--route");
-    process_args_add(a, "%s.managedhsm.azure.net=pool", c->name);
+    process_args_add(a, "--pools");
+    process_args_add(a, "%s/" HOME_DOOR, in->home, "pools");
+    static const char *const suffixes[] = {"managedhsm.localhost", "managedhsm.azure.net"};
+    for (unsigned i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        process_args_add(a, "--pool-suffix");
+        process_args_add(a, "%s", suffixes[i]);
+    }
+    process_args_add(a, "--control-fd");
+    process_args_add(a, "%d", in->door_control);
     static const char *const origin_hosts[] = {"localhost", "management.azure.com",
                                                "login.microsoftonline.com", "graph.microsoft.com"};
     for (unsigned i = 0; i < sizeof origin_hosts / sizeof origin_hosts[0]; i++) {
@@ -299,14 +301,16 @@ static void gateway_args(const struct installation *in, const struct partition_e
 
 /* What stays open in it besides the rings. */
 static void inherits(const struct installation *in, enum program program,
-                     const struct partition_entry *p, struct process_spec *spec)
+                     const struct partition_entry *p, int fd[LISTEN_MAX + 1],
+                     struct process_spec *spec)
 {
+    spec->inherit = fd;
     if (program == PROGRAM_DOOR) {
-        spec->inherit = in->listen_fd;
-        spec->inherit_n = in->listen_n;
+        for (unsigned i = 0; i < in->listen_n; i++)
+            fd[spec->inherit_n++] = in->listen_fd[i];
+        fd[spec->inherit_n++] = in->door_control;
     } else if (program == PROGRAM_GATEWAY && has_metrics(in, p)) {
-        spec->inherit = &in->metrics_fd;
-        spec->inherit_n = 1;
+        fd[spec->inherit_n++] = in->metrics_fd;
     }
 }
 
@@ -320,6 +324,7 @@ hsm_err installation_start(const struct installation *in, enum program program,
     struct process_args a = {0};
     char ring_text[1024] = "";
     char log_name[32], log_path[PATH_MAX];
+    int inherited[LISTEN_MAX + 1];
     if (rings != NULL)
         TRY(ring_fds_format(rings, ring_text, sizeof ring_text));
     program_log_name(program, p->number, log_name, sizeof log_name);
@@ -339,7 +344,7 @@ hsm_err installation_start(const struct installation *in, enum program program,
         .ready_fd = ready_fd,
         .rings = rings,
     };
-    inherits(in, program, p, &spec);
+    inherits(in, program, p, inherited, &spec);
     return process_start(&spec, ret);
 }
 
@@ -354,7 +359,7 @@ hsm_err installation_start_pool(const struct installation *in, const char *home,
     process_args_add(&a, "%s", in->bindir);
     process_args_add(&a, "--pool");
     process_args_add(&a, "--door");
-    process_args_add(&a, "%s/" HOME_DOOR, in->home, "pool");
+    process_args_add(&a, "%s/" HOME_DOOR, in->home, "pools");
     process_args_add(&a, "--port");
     process_args_add(&a, "%u", in->config.port);
     process_args_add(&a, "--ready-fd");

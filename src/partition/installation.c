@@ -196,7 +196,7 @@ static hsm_err take_metrics_port(struct installation *in, char *text, size_t cap
 hsm_err installation_open(struct installation *in, enum installation_role role, const char *home,
                           const char *bindir, char *text, size_t cap)
 {
-    *in = (struct installation){.role = role, .lock_fd = -1, .metrics_fd = -1};
+    *in = (struct installation){.role = role, .lock_fd = -1, .metrics_fd = -1, .door_control = -1};
     char path[PATH_MAX];
     if (snprintf(in->home, sizeof in->home, "%s", home) >= (int)sizeof in->home ||
         snprintf(in->bindir, sizeof in->bindir, "%s", bindir) >= (int)sizeof in->bindir) {

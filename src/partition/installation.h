@@ -22,6 +22,7 @@ struct installation {
     int lock_fd;
     int listen_fd[LISTEN_MAX]; /* 127.0.0.1, ::1 when the host has IPv6, config.listen */
     unsigned listen_n;
+    int door_control;    /* the door's end of the node's messages for it, while it is started */
     int metrics_fd;      /* -1: none */
     char door[PATH_MAX]; /* socket of the door for the gateways of a pool */
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,31 @@ static void check_ready(struct node *n)
 
 /* ---- door and fabric ---- */
 
+void node_tell_door(struct node *n, const struct node_pool *p, bool is_there)
+{
+    char text[64];
+    int m = snprintf(text, sizeof text, "%s %s", is_there ? "pool" : "gone", p->name);
+    if (n->door_fd >= 0 && send(n->door_fd, text, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) != m)
+        log_warn("the door does not take messages: %s", strerror(errno));
+}
+
+/* A new door is told which pools there are before it starts. */
+static bool open_door_control(struct node *n)
+{
+    int fd[2];
+    if (n->door_fd >= 0)
+        (void)close(n->door_fd);
+    n->door_fd = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
+        return false;
+    n->door_fd = fd[0];
+    n->in.door_control = fd[1];
+    for (unsigned i = 0; i < n->pool_n; i++)
+        if (n->pool[i]->run)
+            node_tell_door(n, n->pool[i], true);
+    return true;
+}
+
 static void start_due(struct node *n, enum program program, struct unit *u)
 {
     int pipe_fd[2];
@@ -65,7 +91,8 @@ static void start_due(struct node *n, enum program program, struct unit *u)
     if (u->pid != 0 || unit_now_ms() < u->restart_at)
         return;
     hsm_err err = HSM_E_IO;
-    if (unit_pipe(pipe_fd)) {
+    bool is_door = program == PROGRAM_DOOR;
+    if ((!is_door || open_door_control(n)) && unit_pipe(pipe_fd)) {
         err = installation_start(&n->in, program, NULL, pipe_fd[1], NULL, &pid);
         int saved = errno;
         (void)close(pipe_fd[1]);
@@ -74,6 +101,10 @@ static void start_due(struct node *n, enum program program, struct unit *u)
         else
             (void)close(pipe_fd[0]);
         errno = saved;
+    }
+    if (is_door && n->in.door_control >= 0) {
+        (void)close(n->in.door_control);
+        n->in.door_control = -1;
     }
     if (err == HSM_OK)
         return;
@@ -211,7 +242,7 @@ int node_run(const struct supervisor_options *o)
     static struct node n;
     char text[600], line[700];
     n.report_fd = o->ready_fd;
-    n.command_fd = -1;
+    n.command_fd = n.door_fd = n.in.door_control = -1;
     unit_init(&n.door, "door");
     unit_init(&n.fabric, "fabric");
     if (n.report_fd >= 0)

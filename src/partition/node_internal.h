@@ -31,6 +31,7 @@ struct node_client {
 struct node {
     struct installation in;
     struct unit door, fabric;
+    int door_fd;                            /* messages for the door; -1: it does not run */
     struct node_pool *pool[NODE_POOLS_MAX]; /* the first one first */
     unsigned pool_n;
     int signals;
@@ -44,6 +45,9 @@ struct node {
 /* ---- node.c ---- */
 /* The start fails: text, a line, goes to who waits for readiness. */
 void node_give_up(struct node *n, const char *text);
+
+/* The door is told that the pool is there for clients, or that it is not. */
+void node_tell_door(struct node *n, const struct node_pool *p, bool is_there);
 
 /* ---- node_pool.c ---- */
 /* The pools on disk. text[cap]: what is wrong. */

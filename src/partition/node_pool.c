@@ -193,6 +193,7 @@ hsm_err node_pool_want(struct node *n, struct node_pool *p, bool run)
     TRY(node_pool_path(n, p, HOME_WANTED, path));
     TRY(file_replace(path, bytes_str(run ? "run\n" : "stop\n"), 0600));
     p->run = run;
+    node_tell_door(n, p, run);
     log_info("pool %s is %s", p->name, run ? "started" : "stopped");
     return HSM_OK;
 }
