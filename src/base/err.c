@@ -29,6 +29,13 @@ const char *hsm_err_code(unsigned err)
     return rows[known(err)].code;
 }
 
+const char *hsm_err_inner_code(unsigned err)
+{
+    return err == HSM_E_FIREWALL_ADDRESS ? "ForbiddenByFirewall"
+           : err == HSM_E_FIREWALL_WAY   ? "ForbiddenByConnection"
+                                         : NULL;
+}
+
 const char *hsm_err_text(unsigned err)
 {
     return rows[known(err)].text;

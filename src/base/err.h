@@ -24,6 +24,11 @@
     X(HSM_E_FORBIDDEN, 403, "Forbidden", "The operation is not allowed on this key.")              \
     X(HSM_E_NOT_ACTIVATED, 403, "Forbidden",                                                       \
       "The HSM is not activated. Download the security domain to activate it.")                    \
+    X(HSM_E_FIREWALL_ADDRESS, 403, "Forbidden",                                                    \
+      "Client address is not authorized and caller is not a trusted service.")                     \
+    X(HSM_E_FIREWALL_WAY, 403, "Forbidden",                                                        \
+      "Public network access is disabled and request is not from a trusted service nor via an "    \
+      "approved private link.")                                                                    \
     X(HSM_E_KEY_NOT_FOUND, 404, "KeyNotFound", "Key not found")                                    \
     X(HSM_E_ROLE_DEFINITION_NOT_FOUND, 404, "RoleDefinitionNotFound",                              \
       "Requested role definition not found")                                                       \
@@ -75,10 +80,12 @@ typedef enum {
     } while (0)
 #define DEFER(fn) __attribute__((cleanup(fn)))
 
-/* All three accept any value, also ones received from another process; unknown ones read as
+/* All accept any value, also ones received from another process; unknown ones read as
  * HSM_E_INTERNAL. The strings are static. */
 unsigned hsm_err_http(unsigned err);
 const char *hsm_err_code(unsigned err);
+/* The code inside the code, of the few that have one; NULL: none. */
+const char *hsm_err_inner_code(unsigned err);
 const char *hsm_err_text(unsigned err);
 /* The C name, for logs: "HSM_E_DENIED". */
 const char *hsm_err_name(unsigned err);

@@ -213,6 +213,8 @@ static void refusals(void **state)
         {OP_KEY_GET, HSM_E_TOKEN_MISSING, 401, "Authentication", "Unauthorized"},
         {OP_SIGN, HSM_E_MALFORMED, 400, "KeySign", "BadParameter"},
         {0, HSM_E_NOT_FOUND, 404, "Unknown", "NotFound"},
+        {OP_KEY_GET, HSM_E_FIREWALL_ADDRESS, 403, "KeyGet", "Forbidden"},
+        {OP_KEY_LIST, HSM_E_FIREWALL_WAY, 403, "KeyList", "Forbidden"},
         {9999, 60000, 500, "Unknown", "InternalServerError"},
         /* Not a way to write down what never happened. */
         {OP_KEY_PURGE, HSM_OK, 500, "KeyPurge", "InternalServerError"},

@@ -395,18 +395,38 @@ static bool proceed(struct worker *w, struct job *j, hsm_err err, bool challenge
     return false;
 }
 
+/* The network's rules refuse a client whatever its token is worth: that only says whose request is
+ * written down. */
+static bool is_of_network(const struct job *j)
+{
+    struct wire_refused r;
+    return wire_refused_decode(j->rq.body, &r) == HSM_OK &&
+           (r.err == HSM_E_FIREWALL_ADDRESS || r.err == HSM_E_FIREWALL_WAY);
+}
+
+static hsm_err judge_refusal(struct job *j, bool *ret_challenge)
+{
+    if (j->rq.caller.token.n == 0)
+        return HSM_OK;
+    hsm_err err = authenticate(j, ret_challenge);
+    if (err == HSM_OK || err == HSM_E_AGAIN || !is_of_network(j))
+        return err;
+    *ret_challenge = false;
+    j->rq.detail[0] = '\0';
+    return HSM_OK;
+}
+
 /* The gateway's own refusal: only recorded when no token came with it, else told to a caller whose
  * token is good; the others hear nothing but that of their request. */
 static hsm_err judge(struct job *j, const struct command *cmd, bool *ret_challenge)
 {
-    bool is_refusal = j->rq.op == OP_REFUSED;
     *ret_challenge = false;
     if (j->kind != JOB_REQUEST)
         return handle(j, NULL); /* of the boundary itself */
-    if (is_refusal && j->rq.caller.token.n == 0)
-        return HSM_OK;
+    if (j->rq.op == OP_REFUSED)
+        return judge_refusal(j, ret_challenge);
     TRY(authenticate(j, ret_challenge));
-    return is_refusal ? HSM_OK : handle(j, cmd);
+    return handle(j, cmd);
 }
 
 void job_run_as(struct worker *w, struct job *j, struct identity *who)

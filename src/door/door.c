@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "door/door_internal.h"
+#include "net/door_message.h"
 
 #define ACCEPTS_MAX 32 /* per wake-up */
 #define TICK_MS     20
@@ -161,7 +162,7 @@ void on_backend_link(uv_poll_t *h, int status, int events)
 /* 1: passed, 0: full, -1: dead. */
 static int link_send(const struct link *l, int fd)
 {
-    uint8_t byte = 1;
+    uint8_t byte = DOOR_PUBLIC;
     union {
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];

@@ -20,7 +20,8 @@ struct client {
 
 struct commandd {
     uv_loop_t *loop;
-    struct store *store;
+    struct store *store; /* NULL: one partition */
+    struct firewall *firewall;
     uv_pipe_t listener;
     struct client *client[CLIENTS_MAX];
     bool is_stopping;
@@ -47,9 +48,20 @@ static void on_written(uv_write_t *req, int status)
     client_close(req->data);
 }
 
-static hsm_err run(struct store *s, const char *line)
+static hsm_err run_network(struct firewall *fw)
 {
+    hsm_err err = firewall_load(fw);
+    return err == HSM_OK || err == HSM_E_NOMEM ? err : HSM_E_CORRUPT;
+}
+
+static hsm_err run(const struct commandd *d, const char *line)
+{
+    struct store *s = d->store;
     long id = 0;
+    if (strcmp(line, "network") == 0)
+        return run_network(d->firewall);
+    if (s == NULL)
+        return HSM_E_NOT_FOUND;
     if (strcmp(line, "transfer") == 0)
         return store_transfer(s, 0);
     if (strncmp(line, "transfer ", 9) == 0 && text_number(line + 9, 1000000, &id) && id > 0)
@@ -62,10 +74,10 @@ static hsm_err run(struct store *s, const char *line)
 static void answer(struct client *k)
 {
     struct store *s = k->d->store;
-    hsm_err err = run(s, k->in);
+    hsm_err err = run(k->d, k->in);
     if (err == HSM_OK)
         (void)snprintf(k->out, sizeof k->out, "ok\n");
-    else if (err == HSM_E_UNAVAILABLE && store_leader(s) != 0)
+    else if (err == HSM_E_UNAVAILABLE && s != NULL && store_leader(s) != 0)
         (void)snprintf(k->out, sizeof k->out, "error: node %llu leads\n",
                        (unsigned long long)store_leader(s));
     else
@@ -73,6 +85,8 @@ static void answer(struct client *k)
                        err == HSM_E_UNAVAILABLE     ? "nobody leads just now"
                        : err == HSM_E_NOT_FOUND     ? "there is no such member"
                        : err == HSM_E_BAD_PARAMETER ? "the command is not known"
+                       : err == HSM_E_CORRUPT       ? "the network's rules cannot be used"
+                       : err == HSM_E_NOMEM         ? "out of memory"
                                                     : "another change is under way");
     uv_buf_t buf = uv_buf_init(k->out, (unsigned)strlen(k->out));
     if (uv_write(&k->req, (uv_stream_t *)&k->pipe, &buf, 1, on_written) != 0)
@@ -125,7 +139,8 @@ static void on_connection(uv_stream_t *listener, int status)
         client_close(k);
 }
 
-hsm_err commandd_new(uv_loop_t *loop, const char *path, struct store *s, struct commandd **ret)
+hsm_err commandd_new(uv_loop_t *loop, const char *path, struct store *s, struct firewall *firewall,
+                     struct commandd **ret)
 {
     if (strlen(path) > PATH_MAX_N)
         return HSM_E_BAD_PARAMETER;
@@ -134,6 +149,7 @@ hsm_err commandd_new(uv_loop_t *loop, const char *path, struct store *s, struct 
         return HSM_E_NOMEM;
     d->loop = loop;
     d->store = s;
+    d->firewall = firewall;
     if (uv_pipe_init(loop, &d->listener, 0) != 0) {
         free(d);
         return HSM_E_IO;

@@ -5,6 +5,7 @@
 
 #include "gateway/audit_sink.h"
 #include "gateway/face.h"
+#include "gateway/firewall.h"
 #include "gateway/meter.h"
 #include "net/http_server.h"
 
@@ -15,6 +16,7 @@ struct front_shared {
     struct faces faces;
     char region[64];
     struct audit_sink *audit;
+    struct firewall *firewall;
     struct ring_set *rings;
     struct meter *meters; /* one for each lane from 1 on */
 };

@@ -68,6 +68,7 @@ struct kit {
     struct front *front;
     struct http_server_handlers h;
     char dir[64];
+    const char *endpoint; /* of the next requests */
     struct http_exchange x;
     uint8_t frame[RING_FRAME_MAX];
     struct ring_frame got;
@@ -89,6 +90,7 @@ static inline int setup(void **state)
     assert_int_equal(ring_attach(&k->fds, RING_GATEWAY, &k->gateway), HSM_OK);
     assert_int_equal(ring_attach(&k->fds, RING_BOUNDARY, &k->boundary), HSM_OK);
     k->shared.rings = &k->gateway;
+    assert_int_equal(firewall_new(NULL, &k->shared.firewall), HSM_OK);
     k->shared.meters = meters_new(1);
     assert_non_null(k->shared.meters);
     (void)snprintf(k->shared.region, sizeof k->shared.region, "region1");
@@ -114,6 +116,7 @@ static inline int teardown(void **state)
     assert_int_equal(front_pending(k->front), 0);
     front_free(k->front);
     free(k->shared.meters);
+    firewall_free(k->shared.firewall);
     audit_sink_close(k->shared.audit);
     ring_detach(&k->gateway);
     ring_detach(&k->boundary);
@@ -135,6 +138,7 @@ static inline void request(struct kit *k, const char *text)
         .head = &k->x.head,
         .body = bytes_of(text + used, strlen(text) - used),
         .client_ip = "203.0.113.7",
+        .endpoint = k->endpoint,
         .received_us = clock_mono_us(),
     };
     k->h.request(k->h.ctx, &k->x, &k->x.rq);

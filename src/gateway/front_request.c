@@ -132,18 +132,25 @@ static void take_route(struct pending *p, const struct route *r)
     copy_text(p->ctx.api_version, sizeof p->ctx.api_version, r->api_version);
 }
 
+/* Views of *ret_route lie in t and f->path. */
+static hsm_err find_route(struct front *f, struct pending *p, const struct http_request *rq,
+                          struct url_target *t, struct route *ret_route)
+{
+    if (url_parse(rq->head->target, f->path, sizeof f->path, t) != HSM_OK) {
+        (void)snprintf(p->detail, sizeof p->detail, "The request path or query is malformed.");
+        return HSM_E_BAD_PARAMETER;
+    }
+    hsm_err err = route_parse(rq->head->method, t, ret_route, p->detail);
+    take_route(p, ret_route);
+    return err;
+}
+
 static hsm_err build(struct front *f, struct pending *p, const struct http_request *rq,
                      struct bytes token, struct wr *w)
 {
     struct url_target t;
     struct route r;
-    if (url_parse(rq->head->target, f->path, sizeof f->path, &t) != HSM_OK) {
-        (void)snprintf(p->detail, sizeof p->detail, "The request path or query is malformed.");
-        return HSM_E_BAD_PARAMETER;
-    }
-    hsm_err err = route_parse(rq->head->method, &t, &r, p->detail);
-    take_route(p, &r);
-    TRY(err);
+    TRY(find_route(f, p, rq, &t, &r));
     struct body_ctx c = {
         .toks = f->toks,
         .tok_cap = BODY_TOKENS_MAX,
@@ -152,6 +159,28 @@ static hsm_err build(struct front *f, struct pending *p, const struct http_reque
     };
     put_caller(p, rq, token, r.api_version, w);
     return body_write(&r, rq->body, &c, w);
+}
+
+/* Before the body is looked at; the path only says which operation is written down as refused. The
+ * token goes along, so that the record names its owner. */
+static bool is_refused_by_network(struct front *f, struct pending *p, const struct http_request *rq,
+                                  struct bytes token)
+{
+    const struct firewall_room room = {
+        .buf = f->out, .buf_n = FRONT_OUT_MAX, .toks = f->toks, .tok_n = BODY_TOKENS_MAX};
+    struct url_target t;
+    struct route r;
+    hsm_err err = firewall_decide(f->shared->firewall, rq, token, &room);
+    if (err == HSM_OK)
+        return false;
+    (void)!find_route(f, p, rq, &t, &r);
+    p->detail[0] = '\0';
+    if (err == HSM_E_FIREWALL_ADDRESS)
+        (void)snprintf(p->detail, sizeof p->detail,
+                       "Client address (%s) is not authorized and caller is not a trusted service.",
+                       rq->client_ip);
+    refuse_later(f, p, rq, token, err);
+    return true;
 }
 
 static void forward(struct front *f, struct pending *p, const struct http_request *rq,
@@ -210,7 +239,8 @@ void front_request(void *ctx, struct http_exchange *x, const struct http_request
         refuse_now(f, p, rq, &o);
         return;
     }
-    forward(f, p, rq, token);
+    if (!is_refused_by_network(f, p, rq, token))
+        forward(f, p, rq, token);
 }
 
 void front_refused(void *ctx, hsm_err err, const char *client_ip, struct wr *headers,

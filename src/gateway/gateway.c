@@ -442,10 +442,11 @@ static hsm_err open_rest(struct gateway *g)
             return err;
         }
     }
-    if (g->o->control == NULL || g->peers == NULL)
+    if (g->o->control == NULL)
         return HSM_OK;
     (void)snprintf(g->command_path, sizeof g->command_path, "%s.cmd", g->o->control);
-    return commandd_new(&g->loop, g->command_path, g->store, &g->commandd);
+    return commandd_new(&g->loop, g->command_path, g->peers != NULL ? g->store : NULL,
+                        g->shared.firewall, &g->commandd);
 }
 
 static hsm_err open_joining(struct gateway *g)
@@ -468,6 +469,8 @@ static hsm_err start(struct gateway *g)
     g->shared.meters = meters_new(g->o->loops);
     if (g->shared.meters == NULL)
         return HSM_E_NOMEM;
+    TRY(firewall_new(g->o->network, &g->shared.firewall));
+    (void)!firewall_load(g->shared.firewall); /* closed by what it cannot use */
     TRY(ring_attach(&g->o->rings, RING_GATEWAY, &g->rings));
     g->tls = http_tls_context(g->o->cert_file, g->o->key_file, g->text, sizeof g->text);
     if (g->tls == NULL)
@@ -509,6 +512,7 @@ static void release(struct gateway *g)
     peers_free(g->peers);
     metricsd_free(g->metricsd);
     free(g->shared.meters);
+    firewall_free(g->shared.firewall);
     relay_free(g->relay);
     control_free(g->control);
     audit_sink_close(g->shared.audit);

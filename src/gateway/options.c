@@ -12,6 +12,7 @@ const char options_usage[] =
     "                       --loops N --face suffix=S,port=P,authority=URL [--face ...]\n"
     "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
     "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
+    "                       [--network FILE]\n"
     "                       [--cpus LIST] [--metrics-fd N] [--ready-fd N]\n"
     "                       [--node N] [--peer-listen HOST:PORT --peer-cert FILE --peer-key FILE\n"
     "                        --peer-ca FILE [--peers 1=HOST:PORT,2=HOST:PORT] [--join]]\n"
@@ -140,6 +141,9 @@ static bool take(struct gateway_options *o, int option, const char *arg)
     case 'p':
         o->pool_state = arg;
         return true;
+    case 'w':
+        o->network = arg;
+        return true;
     case 'u':
         return take_cpus(o, arg);
     case 'm':
@@ -197,6 +201,7 @@ hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *
         {"region", required_argument, NULL, 'g'},
         {"control", required_argument, NULL, 'o'},
         {"pool-state", required_argument, NULL, 'p'},
+        {"network", required_argument, NULL, 'w'},
         {"cpus", required_argument, NULL, 'u'},
         {"metrics-fd", required_argument, NULL, 'm'},
         {"ready-fd", required_argument, NULL, 'y'},

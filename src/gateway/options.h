@@ -21,6 +21,7 @@ struct gateway_options {
     const char *region;
     const char *control;     /* NULL: none */
     const char *pool_state;  /* NULL: none */
+    const char *network;     /* file of the network's rules; NULL: everybody may come */
     uint64_t node;           /* raft id, 1 more than the partition's number */
     bool join;               /* the pool is there already */
     const char *peer_listen; /* NULL: one partition, no links */

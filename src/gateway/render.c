@@ -96,6 +96,13 @@ void render_error(unsigned err, struct bytes detail, const char *activity, struc
     json_str_add_s(&j, activity);
     json_str_add_s(&j, ")");
     json_str_close(&j);
+    if (hsm_err_inner_code(err) != NULL) {
+        json_name(&j, "innererror");
+        json_obj_open(&j);
+        json_name(&j, "code");
+        json_put_str(&j, hsm_err_inner_code(err));
+        json_obj_close(&j);
+    }
     json_obj_close(&j);
     json_obj_close(&j);
 }

@@ -54,6 +54,7 @@ static void conn_release(struct conn *c)
     conn_input_free(c);
     if (c->s != NULL)
         server_conn_gone(c->s, c);
+    free(c->endpoint);
     free(c);
 }
 
@@ -150,14 +151,18 @@ static void conn_enlist(struct http_server *s, struct conn *c)
     s->stats.accepted++;
 }
 
-hsm_err conn_new(struct http_server *s, int fd, const struct sockaddr_storage *peer)
+hsm_err conn_new(struct http_server *s, int fd, const struct sockaddr_storage *peer,
+                 const char *endpoint)
 {
     int one = 1;
     struct conn *c = calloc(1, sizeof(*c));
-    if (c == NULL) {
+    char *way = c != NULL && endpoint != NULL ? strdup(endpoint) : NULL;
+    if (c == NULL || (endpoint != NULL && way == NULL)) {
+        free(c);
         close(fd);
         return HSM_E_NOMEM;
     }
+    c->endpoint = way;
     c->s = s;
     c->fd = fd;
     c->fresh = true;
@@ -169,6 +174,7 @@ hsm_err conn_new(struct http_server *s, int fd, const struct sockaddr_storage *p
     if (c->ssl == NULL || uv_poll_init(s->loop, &c->poll, fd) != 0) {
         SSL_free(c->ssl);
         close(fd);
+        free(c->endpoint);
         free(c);
         return HSM_E_UNAVAILABLE;
     }

@@ -133,6 +133,7 @@ static void deliver(struct conn *c, struct bytes body)
     c->x.rq.head = &c->head;
     c->x.rq.body = body;
     c->x.rq.client_ip = c->client_ip;
+    c->x.rq.endpoint = c->endpoint;
     c->x.rq.client_is_v6 = c->client_is_v6;
     s->delivered = true;
     s->stats.requests++;

@@ -60,6 +60,7 @@ struct conn {
     uint8_t *out; /* not yet accepted by the socket: [out_off, out_n) */
     size_t out_cap, out_off, out_n;
     char client_ip[INET6_ADDRSTRLEN];
+    char *endpoint; /* NULL: the public way */
     struct http1_head head;
 };
 
@@ -103,8 +104,9 @@ struct http_server {
     uint8_t scratch[HTTP_SCRATCH];
 };
 
-/* Takes fd; peer is its address. */
-HSM_MUST_USE hsm_err conn_new(struct http_server *s, int fd, const struct sockaddr_storage *peer);
+/* Takes fd; peer is its address; endpoint: a private one's id (copied), NULL: the public way. */
+HSM_MUST_USE hsm_err conn_new(struct http_server *s, int fd, const struct sockaddr_storage *peer,
+                              const char *endpoint);
 void conn_close(struct conn *c, bool notify);
 void conn_tick(struct conn *c, uint64_t now); /* deadline, trimming */
 void conn_drain(struct conn *c, uint64_t now);

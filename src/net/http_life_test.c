@@ -183,7 +183,7 @@ static void test_adopt(void **state)
 
 static void pass_fd(int door, int fd)
 {
-    uint8_t byte = 1;
+    uint8_t byte = 0;
     union {
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];

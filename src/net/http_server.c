@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/door_message.h"
 #include "net/http_internal.h"
 
 #define ACCEPTS_MAX   32 /* per wake-up */
@@ -193,7 +194,7 @@ static bool make_room(struct http_server *s)
     return true;
 }
 
-hsm_err http_server_adopt(struct http_server *s, int fd)
+static hsm_err adopt(struct http_server *s, int fd, const char *endpoint)
 {
     struct sockaddr_storage peer = {0};
     socklen_t n = sizeof(peer);
@@ -206,7 +207,12 @@ hsm_err http_server_adopt(struct http_server *s, int fd)
         close(fd);
         return HSM_E_IO;
     }
-    return conn_new(s, fd, &peer);
+    return conn_new(s, fd, &peer, endpoint);
+}
+
+hsm_err http_server_adopt(struct http_server *s, int fd)
+{
+    return adopt(s, fd, NULL);
 }
 
 /* ---- feeds ---- */
@@ -289,7 +295,7 @@ static void on_listen(uv_poll_t *h, int status, int events)
         }
         int fd = accept4(f->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
-            if (conn_new(s, fd, &peer) == HSM_E_NOMEM) {
+            if (conn_new(s, fd, &peer, NULL) == HSM_E_NOMEM) {
                 feed_pause(f, BACK_OFF_MS);
                 return;
             }
@@ -304,15 +310,15 @@ static void on_listen(uv_poll_t *h, int status, int events)
 }
 
 /* One socket from the door: the descriptor, -1 with errno EAGAIN (none now), ENOMSG (a message
- * without a descriptor) or another error, -2 at the end. */
-static int door_receive(int door)
+ * without a descriptor, or one that does not say how it came) or another error, -2 at the end. */
+static int door_receive(int door, char endpoint[DOOR_ENDPOINT_MAX + 1])
 {
-    uint8_t byte[8];
+    uint8_t text[DOOR_MESSAGE_MAX + 1];
     union {
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec v = {.iov_base = byte, .iov_len = sizeof(byte)};
+    struct iovec v = {.iov_base = text, .iov_len = sizeof(text)};
     struct msghdr m = {
         .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(door, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -323,10 +329,12 @@ static int door_receive(int door)
         h->cmsg_len == CMSG_LEN(sizeof(int))) {
         int fd = -1;
         memcpy(&fd, CMSG_DATA(h), sizeof(fd));
-        return fd;
+        if (door_message_parse(bytes_of(text, (size_t)n), endpoint) == HSM_OK)
+            return fd;
+        close(fd);
     }
     errno = ENOMSG;
-    return n == 0 ? -2 : -1;
+    return n == 0 && h == NULL ? -2 : -1;
 }
 
 static void door_lost(struct feed *f)
@@ -349,9 +357,10 @@ static void on_door(uv_poll_t *h, int status, int events)
             feed_pause(f, 0);
             return;
         }
-        int fd = door_receive(f->fd);
+        char endpoint[DOOR_ENDPOINT_MAX + 1];
+        int fd = door_receive(f->fd, endpoint);
         if (fd >= 0) {
-            (void)!http_server_adopt(s, fd);
+            (void)!adopt(s, fd, endpoint[0] != '\0' ? endpoint : NULL);
             continue;
         }
         if (fd == -1 && errno == EAGAIN)

@@ -21,6 +21,7 @@ struct http_request {
     struct bytes body;     /* complete; chunked bodies are already joined */
     const char *client_ip; /* text */
     bool client_is_v6;
+    const char *endpoint; /* id of the private endpoint it came by; NULL: the public way */
     uint64_t received_us; /* monotonic, when the head was complete */
 };
 
@@ -67,8 +68,8 @@ HSM_MUST_USE hsm_err http_server_listen(struct http_server *s, const char *addr,
 /* Take an accepted TCP socket whose first unread byte is the TLS ClientHello. The descriptor is
  * owned from now on, also on failure (it is closed then). */
 HSM_MUST_USE hsm_err http_server_adopt(struct http_server *s, int fd);
-/* Receive accepted sockets as SCM_RIGHTS messages (one byte, one descriptor each) on a connected
- * unix SOCK_SEQPACKET or SOCK_DGRAM descriptor. The descriptor is owned from now on. */
+/* Receive accepted sockets as SCM_RIGHTS messages (net/door_message.h, one descriptor each) on a
+ * connected unix SOCK_SEQPACKET or SOCK_DGRAM descriptor. The descriptor is owned from now on. */
 HSM_MUST_USE hsm_err http_server_from_door(struct http_server *s, int door_fd);
 /* No new connections; idle ones close, busy ones get "Connection: close"; done after the last one
  * or after the deadline. */

@@ -286,6 +286,8 @@ static void gateway_args(const struct installation *in, const struct partition_e
     peer_args(in, p, a);
     process_args_add(a, "--control");
     process_args_add(a, "%s/" HOME_CONTROL, in->home, p->number);
+    process_args_add(a, "--network");
+    process_args_add(a, "%s/" HOME_NETWORK, in->home);
     process_args_add(a, "--pool-state");
     if (p->number == 0)
         process_args_add(a, "%s/" HOME_POOL_STATE, in->home);

@@ -43,6 +43,7 @@ HSM_MUST_USE hsm_err supervisor_signals(int *ret);
 #define HOME_SUPERVISOR "run/supervisor.sock" /* commands for it: commandd.c */
 #define HOME_DOOR       "run/door.%s.sock"    /* fabric, pools */
 #define HOME_CONTROL    "run/gateway-%u.sock" /* status line of a gateway; + ".cmd": commands */
+#define HOME_NETWORK    "network.json"        /* rules of the network; absent: open */
 #define HOME_POOL_STATE "run/pool-state"      /* one word by gateway 0; + "-%u": by the others */
 #define HOME_METRICS    "run/metrics-port" /* number of the port of monitoring, when there is one */
 
