@@ -161,16 +161,27 @@ static void be_nice(int niceness)
 
 static void *serve_queue(struct worker *w)
 {
+    uint64_t until = 0; /* answers that were not sent yet wait no longer */
     wait_at_gate(w->b);
     for (;;) {
-        struct job *j = job_queue_wait(w->serves);
-        if (j == NULL || boundary_has_ended(w->b)) {
+        struct job *j = job_queue_get(w->serves);
+        if (j == NULL) {
+            worker_flush(w);
+            until = 0;
+            j = job_queue_wait(w->serves);
+        }
+        if (j == NULL || boundary_has_ended(w->b) || atomic_load(&w->b->stop)) {
             if (j != NULL)
                 job_end(j);
             break;
         }
+        if (until == 0)
+            until = clock_mono_us() + BATCH_US;
         job_run(w, j);
-        worker_flush(w);
+        if (clock_mono_us() > until) {
+            worker_flush(w);
+            until = 0;
+        }
     }
     return NULL;
 }
