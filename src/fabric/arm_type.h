@@ -34,7 +34,9 @@ enum arm_methods {
 
 /* How a change that is not done at once is answered (Retry-After: 1 in all of them). */
 enum arm_style {
-    ARM_AT_ONCE,  /* PUT 201 new, 200 else, with the resource; DELETE 200, 204 when absent */
+    /* PUT 201 new, 200 else, with the resource; DELETE 200, 204 when absent. With an operation all
+     * the same DELETE is 202, and the hook has put the headers for it into the answer. */
+    ARM_AT_ONCE,
     ARM_LOCATION, /* 202, empty, Location; it answers 202, then 200 with the resource or empty */
     ARM_ASYNC,    /* PUT 201 or 200 with the resource and Azure-AsyncOperation; DELETE 202 */
 };
@@ -57,9 +59,12 @@ struct arm_put {
     const char *name;            /* last segment */
     const char *parent;          /* id of the parent, or of the scope; "" for others */
     const struct json_doc *body; /* root is an object */
-    const struct json_doc *old;  /* what is stored, NULL: the resource is new */
-    bool patch;                  /* what the body leaves out stays */
-    const char *location;        /* checked by the framework; "" when the type has none */
+    /* What is stored, NULL: the resource is new. A hook may set both: then createdAt, and with
+     * patch the tags, come from what it says. */
+    const struct json_doc *old;
+    bool patch;                 /* what the body leaves out stays */
+    struct arm_resource *spare; /* the hook's, lives as long as the request */
+    const char *location;       /* checked by the framework; "" when the type has none */
     /* Filled by the hook. Both are open objects; write members only. Everything to be kept must be
      * written: what is not written is gone (arm_keep() copies). "provisioningState" is the hook's,
      * too. */

@@ -12,7 +12,7 @@
 #include "net/http_server.h"
 
 #define FABRIC_BODY_MAX 65536
-#define FABRIC_GROUP    "keyhold" /* the one resource group */
+#define FABRIC_GROUP    "keyhold" /* resource group of the first pool */
 
 /* Texts are borrowed from the command line. */
 struct fabric_config {
@@ -94,9 +94,15 @@ fabric_handler token_adfs, token_tenant, token_managed, login_unsupported;
 /* graph.c */
 fabric_handler graph_me, graph_users, graph_user, graph_apps, graph_app, graph_groups, graph_group,
     graph_group_members, graph_by_ids;
-/* arm.c */
-fabric_handler arm_tenants, arm_subscriptions, arm_subscription, arm_locations, arm_groups,
-    arm_group, arm_resources, arm_pools, arm_pool, arm_nothing;
+/* arm_subscription.c */
+fabric_handler arm_tenants, arm_subscriptions, arm_subscription, arm_locations, arm_nothing;
+/* arm_group.c */
+fabric_handler arm_groups, arm_group, arm_group_head, arm_group_put, arm_group_patch,
+    arm_group_delete;
+/* arm_provider.c */
+fabric_handler arm_providers, arm_provider, arm_provider_operations;
+/* arm_list.c */
+fabric_handler arm_resources;
 
 /* "common", "organizations", the tenant's id or its domain. */
 bool fabric_is_tenant(const struct fabric *f, struct bytes segment);

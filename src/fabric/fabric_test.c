@@ -9,6 +9,7 @@
 #define NOW_S  1795307240u
 #define NOW_MS (NOW_S * 1000ull)
 #define LOCAL  "localhost:8443"
+#define V      "?api-version=2022-12-01"
 
 struct setup {
     struct test_dir *dir;
@@ -215,33 +216,39 @@ static void control_plane_needs_a_token(void **state)
     struct setup *s = *state;
     const struct directory *d = &s->f->provider.dir;
     char auth[8192], line[256], want[256];
-    ask(s, "GET /subscriptions", LOCAL, "", "", 401);
+    ask(s, "GET /subscriptions" V, LOCAL, "", "", 401);
     expect(at(0, "error"), "code", "AuthenticationFailed");
     snprintf(want, sizeof want,
              "WWW-Authenticate: Bearer authorization_uri=\"https://localhost:8443/%s\", "
              "error=\"invalid_token\", error_description=\"",
              d->tenant);
     assert_true(has_header(s, want));
-    ask(s, "PUT /subscriptions/x/whatever", LOCAL, "", "", 401);
-    ask(s, "GET /subscriptions", LOCAL, "Authorization: Bearer a.b.c\r\n", "", 401);
+    ask(s, "PUT /subscriptions/x/whatever" V, LOCAL, "", "", 401);
+    ask(s, "GET /subscriptions" V, LOCAL, "Authorization: Bearer a.b.c\r\n", "", 401);
     bearer(s, &d->admin, "https://managedhsm.localhost:8443", auth); /* a pool's token */
-    ask(s, "GET /subscriptions", LOCAL, auth, "", 401);
+    ask(s, "GET /subscriptions" V, LOCAL, auth, "", 401);
     bearer(s, &d->admin, "https://graph.microsoft.com", auth);
-    ask(s, "GET /subscriptions", LOCAL, auth, "", 401);
+    ask(s, "GET /subscriptions" V, LOCAL, auth, "", 401);
     ask(s, "GET /v1.0/me", LOCAL, auth, "", 200);
     bearer(s, &d->admin, "https://localhost:8443/", auth);
-    ask(s, "GET /subscriptions", LOCAL, auth, "", 200);
+    ask(s, "GET /subscriptions" V, LOCAL, auth, "", 200);
     uint32_t one = json_first(&doc, at(0, "value"));
     expect(one, "subscriptionId", d->subscription);
     expect(one, "state", "Enabled");
     ask(s, "GET /tenants?api-version=2022-12-01", LOCAL, auth, "", 200);
     expect(json_first(&doc, at(0, "value")), "tenantId", d->tenant);
-    snprintf(line, sizeof line, "GET /subscriptions/%s/resourceGroups/nope", d->subscription);
+    snprintf(line, sizeof line, "GET /subscriptions/%s/resourceGroups/nope" V, d->subscription);
     ask(s, line, LOCAL, auth, "", 404);
-    snprintf(line, sizeof line, "PUT /subscriptions/%s/resourceGroups/keyhold", d->subscription);
+    expect(at(0, "error"), "code", "ResourceGroupNotFound");
+    snprintf(line, sizeof line, "PUT /subscriptions/%s/whatever" V, d->subscription);
     ask(s, line, LOCAL, auth, "", 501);
     expect(at(0, "error"), "code", "NotImplemented");
-    ask(s, "GET /subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups", LOCAL, auth,
+    ask(s, "GET /subscriptions", LOCAL, auth, "", 400);
+    expect(at(0, "error"), "code", "MissingApiVersionParameter");
+    ask(s, "GET /subscriptions?api-version=latest", LOCAL, auth, "", 400);
+    expect(at(0, "error"), "code", "InvalidApiVersionParameter");
+    ask(s, "GET /subscriptions?api-version=2031-01-01-preview", LOCAL, auth, "", 200);
+    ask(s, "GET /subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" V, LOCAL, auth,
         "", 404);
     expect(at(0, "error"), "code", "SubscriptionNotFound");
 }
@@ -252,7 +259,7 @@ static void the_pool_as_a_resource(void **state)
     const struct directory *d = &s->f->provider.dir;
     char auth[8192], line[256], path[256];
     bearer(s, &d->user, "https://management.azure.com/", auth);
-    snprintf(line, sizeof line, "GET /subscriptions/%s/providers/Microsoft.KeyVault/managedHSMs",
+    snprintf(line, sizeof line, "GET /subscriptions/%s/providers/Microsoft.KeyVault/managedHSMs" V,
              d->subscription);
     ask(s, line, "management.azure.com", auth, "", 200);
     uint32_t pool = json_first(&doc, at(0, "value"));
@@ -274,7 +281,7 @@ static void the_pool_as_a_resource(void **state)
     assert_int_equal(file_replace(path, bytes_str(text), 0600), HSM_OK);
     snprintf(line, sizeof line,
              "GET /subscriptions/%s/resourcegroups/KEYHOLD/providers/microsoft.keyvault/"
-             "managedhsms/DEV",
+             "managedhsms/DEV" V,
              d->subscription);
     ask(s, line, LOCAL, auth, "", 200);
     properties = at(0, "properties");
@@ -284,10 +291,14 @@ static void the_pool_as_a_resource(void **state)
     assert_int_equal(json_int(&doc, at(properties, "softDeleteRetentionInDays"), &days), HSM_OK);
     assert_int_equal(days, 7);
     assert_int_equal(json_count(&doc, at(properties, "initialAdminObjectIds")), 1);
-    line[strlen(line) - 1] = 'x';
+    snprintf(line, sizeof line,
+             "GET /subscriptions/%s/resourcegroups/keyhold/providers/microsoft.keyvault/"
+             "managedhsms/other" V,
+             d->subscription);
     ask(s, line, LOCAL, auth, "", 404);
     snprintf(line, sizeof line,
-             "GET /subscriptions/%s/resources?$filter=resourceType%%20eq%%20%%27Microsoft.KeyVault"
+             "GET /subscriptions/%s/resources" V
+             "&$filter=resourceType%%20eq%%20%%27Microsoft.KeyVault"
              "/vaults%%27",
              d->subscription);
     ask(s, line, LOCAL, auth, "", 200);

@@ -4,11 +4,19 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/secret.h"
+#include "fabric/arm_group.h"
 #include "fabric/fabric.h"
+#include "fabric/hsm.h"
 #include "fabric/people.h"
 
 #define RUN_MAX_MS   60000
 #define PATH_MAX_LEN 4096
+
+static hsm_err open_arm(struct fabric *f)
+{
+    TRY(arm_group_operations(f->operations));
+    return hsm_operations(f->operations);
+}
 
 /* What the parts of the control plane do: register kinds of operations, looks and watchers when it
  * is opened; and, when the state is there, make what it must always hold. */
@@ -18,6 +26,7 @@ struct part {
 };
 static const struct part parts[] = {
     {people_open, NULL},
+    {open_arm, hsm_adopt},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <stdio.h>
 #include "base/file.h"
-#include "fabric/answer.h"
 
 #define POOL_PATH_MAX 4096
 #define STATE_FILE    "pool-state"
@@ -47,33 +46,16 @@ void pool_info_read(const char *home, struct pool_info *ret)
     *ret = p;
 }
 
-static void put_settings(struct json_wr *j, const struct pool_settings *p)
+void pool_info_read_pool(const char *home, const char *name, struct pool_info *ret)
 {
-    put_int(j, "softDeleteRetentionInDays", p->retention_days);
-    put_bool(j, "enablePurgeProtection", p->purge_protection);
-    json_name(j, "initialAdminObjectIds");
-    json_arr_open(j);
-    for (size_t i = 0; i < p->administrator_n; i++)
-        json_put_str(j, p->administrator[i]);
-    json_arr_close(j);
-}
-
-static void put_state(struct json_wr *j, bool active)
-{
-    json_name(j, "securityDomainProperties");
-    json_obj_open(j);
-    put_str(j, "activationStatus", active ? "Active" : "NotActivated");
-    put_str(j, "activationStatusMessage",
-            active ? "Your HSM has been activated and can be used for cryptographic operations."
-                   : "Your HSM has been provisioned, but not activated. Download the security "
-                     "domain to activate it.");
-    json_obj_close(j);
-}
-
-void pool_info_put(struct json_wr *j, const struct pool_info *p)
-{
-    if (p->has_settings)
-        put_settings(j, &p->settings);
-    if (p->has_state)
-        put_state(j, p->active);
+    char path[POOL_PATH_MAX];
+    struct pool_info p = {0};
+    if (name == NULL) {
+        pool_info_read(home, ret);
+        return;
+    }
+    int n = snprintf(path, sizeof path, "%s/../pools/%s/run", home, name);
+    if (n > 0 && (size_t)n < sizeof path)
+        read_states(path, &p);
+    *ret = p;
 }

@@ -4,7 +4,6 @@
 #ifndef FABRIC_POOL_INFO_H
 #define FABRIC_POOL_INFO_H
 
-#include "codec/json.h"
 #include "fabric/identity/pool_settings.h"
 
 struct pool_info {
@@ -14,7 +13,7 @@ struct pool_info {
 };
 
 void pool_info_read(const char *home, struct pool_info *ret);
-/* Members of the resource's "properties". */
-void pool_info_put(struct json_wr *j, const struct pool_info *p);
+/* The same of a pool in ../pools/NAME, where only its state is; NULL: as pool_info_read(). */
+void pool_info_read_pool(const char *home, const char *name, struct pool_info *ret);
 
 #endif

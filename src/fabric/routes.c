@@ -1,6 +1,8 @@
 /* From a request to its handler: host, path, method, bearer token; in this order. */
 #include <stdio.h>
+#include "fabric/arm_internal.h"
 #include "fabric/fabric.h"
+#include "fabric/hsm.h"
 
 enum access {
     ACCESS_OPEN,
@@ -19,6 +21,7 @@ struct route {
 
 #define KEYVAULT "/providers/microsoft.keyvault"
 #define SUB      "/subscriptions/{S}"
+#define GROUP    SUB "/resourcegroup"
 
 static const struct route routes[] = {
     {HTTP1_GET, "/metadata/endpoints", ACCESS_OPEN, cloud_metadata},
@@ -51,16 +54,27 @@ static const struct route routes[] = {
     {HTTP1_GET, "/subscriptions", ACCESS_ARM, arm_subscriptions},
     {HTTP1_GET, SUB, ACCESS_ARM, arm_subscription},
     {HTTP1_GET, SUB "/locations", ACCESS_ARM, arm_locations},
-    {HTTP1_GET, SUB "/resourcegroups", ACCESS_ARM, arm_groups},
-    {HTTP1_GET, SUB "/resourcegroups/*", ACCESS_ARM, arm_group},
+    {HTTP1_GET, SUB "/providers", ACCESS_ARM, arm_providers},
+    {HTTP1_GET, SUB "/providers/*", ACCESS_ARM, arm_provider},
+    {HTTP1_POST, SUB "/providers/*/register", ACCESS_ARM, arm_provider},
+    {HTTP1_GET, "/providers/microsoft.keyvault/operations", ACCESS_ARM, arm_provider_operations},
+    {HTTP1_GET, GROUP "s", ACCESS_ARM, arm_groups},
+    {HTTP1_GET, GROUP "s/*", ACCESS_ARM, arm_group},
+    {HTTP1_HEAD, GROUP "s/*", ACCESS_ARM, arm_group_head},
+    {HTTP1_PUT, GROUP "s/*", ACCESS_ARM, arm_group_put},
+    {HTTP1_PATCH, GROUP "s/*", ACCESS_ARM, arm_group_patch},
+    {HTTP1_DELETE, GROUP "s/*", ACCESS_ARM, arm_group_delete},
     {HTTP1_GET, SUB "/resources", ACCESS_ARM, arm_resources},
-    {HTTP1_GET, SUB "/resourcegroups/*/resources", ACCESS_ARM, arm_resources},
-    {HTTP1_GET, SUB KEYVAULT "/managedhsms", ACCESS_ARM, arm_pools},
-    {HTTP1_GET, SUB "/resourcegroups/*" KEYVAULT "/managedhsms", ACCESS_ARM, arm_pools},
-    {HTTP1_GET, SUB "/resourcegroups/*" KEYVAULT "/managedhsms/*", ACCESS_ARM, arm_pool},
-    {HTTP1_GET, SUB KEYVAULT "/deletedmanagedhsms", ACCESS_ARM, arm_nothing},
+    {HTTP1_GET, GROUP "s/*/resources", ACCESS_ARM, arm_resources},
+    {HTTP1_GET, SUB "/operationresults/*", ACCESS_ARM, arm_operation_result},
+    {HTTP1_GET, SUB KEYVAULT "/deletedmanagedhsms", ACCESS_ARM, hsm_deleted_list},
+    {HTTP1_GET, SUB KEYVAULT "/locations/*/deletedmanagedhsms/*", ACCESS_ARM, hsm_deleted_get},
+    {HTTP1_POST, SUB KEYVAULT "/locations/*/deletedmanagedhsms/*/purge", ACCESS_ARM,
+     hsm_deleted_purge},
+    {HTTP1_POST, SUB KEYVAULT "/checkmhsmnameavailability", ACCESS_ARM, hsm_name_check},
     {HTTP1_GET, SUB KEYVAULT "/deletedvaults", ACCESS_ARM, arm_nothing},
     {HTTP1_GET, SUB KEYVAULT "/vaults", ACCESS_ARM, arm_nothing},
+    {HTTP1_GET, SUB "/providers/*/locations/*/*/*", ACCESS_ARM, arm_operation_result},
 };
 
 static bool segment_matches(const struct fabric *f, struct bytes word, struct bytes segment)
@@ -177,21 +191,16 @@ static void challenge(const struct fabric *f, const struct request *rq, enum acc
                      hsm_err_text(why));
 }
 
-static void no_route(const struct fabric *f, const struct request *rq, enum access access,
+static void no_route(struct fabric *f, const struct request *rq, enum access access,
                      bool other_method, struct answer *a)
 {
-    if (access == ACCESS_ARM && rq->url.seg_n > 1 && first_is(&rq->url, "subscriptions") &&
-        !bytes_ieq(rq->url.seg[1], bytes_str(f->provider.dir.subscription))) {
-        answer_error(a, 404, "SubscriptionNotFound", "The subscription could not be found.");
+    if (access == ACCESS_ARM) {
+        arm_dispatch(f, rq, a);
         return;
     }
-    if (access != ACCESS_OPEN) {
+    if (access == ACCESS_GRAPH) {
         answer_error(a, 501, "NotImplemented",
-                     access == ACCESS_ARM
-                         ? "This server version does not implement that operation of the control "
-                           "plane. It serves the subscription, its resource group and the pool "
-                           "read-only."
-                         : "This server version does not implement that directory operation.");
+                     "This server version does not implement that directory operation.");
         return;
     }
     bool sign_in = rq->url.seg_n > 1 && bytes_ieq(rq->url.seg[1], bytes_str("oauth2"));
@@ -215,6 +224,15 @@ static void take_id(struct request *rq)
     uuid_format(&u, rq->id);
 }
 
+static bool arm_ready(const struct fabric *f, const struct request *rq, struct answer *a)
+{
+    if (hsm_is_adopted(f))
+        return arm_version(rq, a);
+    answer_header(a, "Retry-After", "1");
+    answer_error(a, 503, "ServiceUnavailable", "The control plane is starting.");
+    return false;
+}
+
 static void dispatch(struct fabric *f, struct request *rq, struct answer *a)
 {
     bool other_method = false;
@@ -223,6 +241,8 @@ static void dispatch(struct fabric *f, struct request *rq, struct answer *a)
     hsm_err e = access == ACCESS_OPEN ? HSM_OK : authenticate(f, rq, access);
     if (e != HSM_OK)
         challenge(f, rq, access, e, a);
+    else if (access == ACCESS_ARM && !arm_ready(f, rq, a))
+        return;
     else if (r == NULL)
         no_route(f, rq, access, other_method, a);
     else

@@ -28,7 +28,8 @@ def fresh():
 
 
 def login(az, env):
-    return az("login", "--service-principal", "-u", env["KEYHOLD_CLIENT_ID"], "-p",
+    """Also somebody without any right in the subscription, who is then not shown it."""
+    return az("login", "--service-principal", "--allow-no-subscriptions", "-u", env["KEYHOLD_CLIENT_ID"], "-p",
               env["KEYHOLD_CLIENT_SECRET"], "-t", env["KEYHOLD_TENANT"])
 
 
@@ -469,7 +470,7 @@ def test_managed_identity(fresh, az, make_az):
     if "KEYHOLD_IDENTITY_HEADER" in fresh.env:
         env["IDENTITY_HEADER"] = fresh.env["KEYHOLD_IDENTITY_HEADER"]
     machine = make_az(env)
-    machine("login", "--identity")
+    machine("login", "--identity", "--allow-no-subscriptions")
     assert "(AccessDenied)" in machine.fails("keyvault", "key", "list", "--hsm-name", HSM)[1]
     role(az, "assignment", "create", "--role", "Managed HSM Crypto User", "--assignee-object-id",
          fresh.env["KEYHOLD_MANAGED_OID"], "--scope", "/keys")
