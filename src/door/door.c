@@ -160,14 +160,15 @@ void on_backend_link(uv_poll_t *h, int status, int events)
 }
 
 /* 1: passed, 0: full, -1: dead. */
-static int link_send(const struct link *l, int fd)
+static int link_send(const struct link *l, int fd, const char *endpoint)
 {
-    uint8_t byte = DOOR_PUBLIC;
+    uint8_t text[DOOR_MESSAGE_MAX];
+    size_t n = door_message_write(endpoint, text);
     union {
         struct cmsghdr align;
         uint8_t space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec v = {.iov_base = &byte, .iov_len = 1};
+    struct iovec v = {.iov_base = text, .iov_len = n};
     struct msghdr m = {
         .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     memset(&control, 0, sizeof(control));
@@ -176,7 +177,7 @@ static int link_send(const struct link *l, int fd)
     h->cmsg_type = SCM_RIGHTS;
     h->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(h), &fd, sizeof(fd));
-    if (sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+    if (sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n)
         return 1;
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ||
                    errno == ETOOMANYREFS
@@ -200,7 +201,7 @@ static enum link_mood link_look(struct link *l, uint64_t now)
     return n == 0 ? LINK_IDLE : now - l->moved_at < STUCK_MS ? LINK_BUSY : LINK_STUCK;
 }
 
-bool backend_give(struct backend *b, int fd)
+bool backend_give(struct backend *b, int fd, const char *endpoint)
 {
     uint64_t now = uv_now(b->d->loop);
 
@@ -209,7 +210,7 @@ bool backend_give(struct backend *b, int fd)
             struct link *l = b->link[b->turn++ % b->link_n];
             if (link_look(l, now) > worst)
                 continue;
-            int r = link_send(l, fd);
+            int r = link_send(l, fd, endpoint);
             if (r < 0)
                 link_close(l);
             if (r > 0)
@@ -370,7 +371,7 @@ static void on_listen(uv_poll_t *h, int status, int events)
         }
         int fd = accept4(l->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
-            visitor_new(d, fd, &peer);
+            visitor_new(d, fd, &peer, l->is_private ? &l->place : NULL);
         } else if (errno == EAGAIN) {
             return;
         } else if (!is_passing(errno)) {
@@ -414,6 +415,21 @@ hsm_err door_listen_fd(struct door *d, int fd, uint16_t *ret_port)
     d->handles_open++;
     *ret_port = port;
     return uv_poll_start(&l->poll, UV_READABLE, on_listen) == 0 ? HSM_OK : HSM_E_IO;
+}
+
+static void on_listener_closed(uv_handle_t *h)
+{
+    struct listener *l = (struct listener *)((char *)h - offsetof(struct listener, poll));
+    struct door *d = l->d;
+    free(l);
+    door_handle_closed(d);
+}
+
+void door_listener_close(struct listener *l)
+{
+    uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+    close(l->fd);
+    l->fd = -1;
 }
 
 static int listen_on(int family, uint16_t port)
@@ -533,7 +549,9 @@ hsm_err door_new(uv_loop_t *loop, const struct door_config *cfg, struct door **r
     set_default(&d->cfg.backend_wait_ms, 2000);
     uv_timer_init(loop, &d->timer);
     d->timer.data = d;
-    d->handles_open = 1;
+    uv_timer_init(loop, &d->endpoint_timer);
+    d->endpoint_timer.data = d;
+    d->handles_open = 2;
     *ret = d;
     return HSM_OK;
 }
@@ -555,6 +573,7 @@ void door_free(struct door *d)
     if (d == NULL)
         return;
     d->freeing = true;
+    private_free(d);
     for (struct listener *l = d->listeners; l != NULL; l = l->next) {
         uv_close((uv_handle_t *)&l->poll, on_door_handle_closed);
         close(l->fd);

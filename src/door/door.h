@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 #include <uv.h>
-#include "base/err.h"
+#include "base/bytes.h"
 
 struct door;
 
@@ -44,14 +44,20 @@ HSM_MUST_USE hsm_err door_add_pool_suffix(struct door *d, const char *suffix);
 HSM_MUST_USE hsm_err door_add_pool(struct door *d, const char *name);
 /* Whoever waits for it, or was given to it by the door and not taken, is sent away. */
 void door_remove_pool(struct door *d, const char *name);
-/* Messages on a SOCK_SEQPACKET connection, owned from now on: "pool NAME", "gone NAME". Those that
- * are there are taken before the return. Its end is of no consequence. */
+/* Messages on a SOCK_SEQPACKET connection, owned from now on: "pool NAME", "gone NAME",
+ * "listen " and the text of an endpoint, "unlisten ID". Those that are there are taken before the
+ * return. Its end is of no consequence. */
 HSM_MUST_USE hsm_err door_control(struct door *d, int fd);
 
 /* 127.0.0.1 and ::1 (where the machine has it) with the same port; 0: any. */
 HSM_MUST_USE hsm_err door_listen(struct door *d, uint16_t port, uint16_t *ret_port);
 /* A listening TCP socket; owned from now on. */
 HSM_MUST_USE hsm_err door_listen_fd(struct door *d, int fd, uint16_t *ret_port);
+
+/* Private endpoints. text: place.h; an endpoint of that id is moved. A listener that cannot be
+ * opened is tried again until it can or is closed. HSM_E_MALFORMED, HSM_E_RANGE: too many. */
+HSM_MUST_USE hsm_err door_open_endpoint(struct door *d, struct bytes text);
+void door_close_endpoint(struct door *d, const char *id);
 
 /* Closes everything and removes the backends' sockets; the memory goes once the loop has run the
  * close callbacks. NULL is fine. */

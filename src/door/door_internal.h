@@ -6,14 +6,16 @@
 #include <stdbool.h>
 #include "base/bytes.h"
 #include "door/door.h"
+#include "door/place.h"
 
-#define DOOR_BACKENDS_MAX 256
-#define DOOR_ROUTES_MAX   256
-#define DOOR_LINKS_MAX    160 /* connections of one backend: each loop of its processes has one */
-#define DOOR_UNNAMED_MAX  256 /* connections of gateways that did not name their pool yet */
-#define DOOR_SUFFIXES_MAX 4
-#define DOOR_POOL_MAX     24 /* length of a pool's name */
-#define DOOR_PEEK_MAX     (16384 + 512)
+#define DOOR_BACKENDS_MAX  256
+#define DOOR_ROUTES_MAX    256
+#define DOOR_LINKS_MAX     160 /* connections of one backend: each loop of its processes has one */
+#define DOOR_UNNAMED_MAX   256 /* connections of gateways that did not name their pool yet */
+#define DOOR_SUFFIXES_MAX  4
+#define DOOR_POOL_MAX      24 /* length of a pool's name */
+#define DOOR_ENDPOINTS_MAX 1024
+#define DOOR_PEEK_MAX      (16384 + 512)
 
 /* One connection of a backend. */
 struct link {
@@ -46,6 +48,13 @@ struct listener {
     uv_poll_t poll;
     int fd;
     bool paused;
+    bool is_private;
+    struct place place; /* private ones */
+};
+struct private_endpoint {
+    struct private_endpoint *next;
+    struct place_endpoint e;
+    bool is_told; /* that it cannot be opened */
 };
 
 enum visitor_state {
@@ -67,6 +76,9 @@ struct visitor {
     struct in6_addr address; /* IPv4 as mapped */
     struct backend *b;       /* by CONNECT, then by server name */
     size_t linger_left;
+    bool is_private;
+    struct place place;                   /* private: of the listener */
+    char endpoint[DOOR_ENDPOINT_MAX + 1]; /* private: by which it is handed over */
 };
 
 struct door {
@@ -88,6 +100,8 @@ struct door {
         size_t unnamed_n;
     } pools;
     struct listener *listeners;
+    struct private_endpoint *endpoints;
+    uv_timer_t endpoint_timer;
     struct visitor *visitors;
     unsigned handles_open;
     bool timer_on, paused, freeing;
@@ -96,8 +110,9 @@ struct door {
     uint8_t peek[DOOR_PEEK_MAX];
 };
 
-/* Takes fd. */
-void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer);
+/* Takes fd. place: of a private listener, NULL: a public one. */
+void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer,
+                 const struct place *place);
 void visitor_close(struct visitor *v);
 void visitor_tick(struct visitor *v, uint64_t now);
 /* Try again to hand over. */
@@ -124,9 +139,18 @@ bool pools_label(const struct door *d, const char *host, char ret[DOOR_POOL_MAX 
 bool pools_tick(struct door *d, uint64_t now);
 void pools_close(struct door *d);
 /* Pass fd to one of the backend's connections; the caller closes its copy. */
-bool backend_give(struct backend *b, int fd);
+bool backend_give(struct backend *b, int fd, const char *endpoint);
+/* It is in no list any more. */
+void door_listener_close(struct listener *l);
 void door_handle_closed(struct door *d);
 void door_visitor_gone(struct door *d);
 void door_timer_start(struct door *d);
+
+/* ---- private.c ---- */
+/* The endpoint of a pool at a place; NULL: that pool is not reached there. */
+const char *private_endpoint_of(const struct door *d, const struct place *p, const char *pool);
+/* For clients that do not say whom they want: when there is one pool only. */
+struct backend *private_only_pool(const struct door *d, const struct place *p);
+void private_free(struct door *d);
 
 #endif

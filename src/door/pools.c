@@ -176,6 +176,10 @@ static void command(struct door *d, const char *text)
         err = door_add_pool(d, text + 5);
     else if (strncmp(text, "gone ", 5) == 0)
         door_remove_pool(d, text + 5);
+    else if (strncmp(text, "listen ", 7) == 0)
+        err = door_open_endpoint(d, bytes_str(text + 7));
+    else if (strncmp(text, "unlisten ", 9) == 0)
+        door_close_endpoint(d, text + 9);
     else
         err = HSM_E_MALFORMED;
     if (err != HSM_OK)
@@ -185,7 +189,7 @@ static void command(struct door *d, const char *text)
 static void on_control(uv_poll_t *h, int status, int events)
 {
     struct door *d = h->data;
-    char text[256];
+    char text[16 + PLACE_TEXT_MAX];
 
     (void)events;
     for (;;) {

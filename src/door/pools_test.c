@@ -36,8 +36,10 @@ static struct kit_client c;
 static void on_request(void *ctx, struct http_exchange *x, const struct http_request *rq)
 {
     const struct answerer *b = ctx;
-    (void)rq;
-    http_respond(x, 200, bytes_str(""), bytes_str(b->name), false);
+    char text[300];
+    snprintf(text, sizeof(text), "%s%s%s", b->name, rq->endpoint != NULL ? " by " : "",
+             rq->endpoint != NULL ? rq->endpoint : "");
+    http_respond(x, 200, bytes_str(""), bytes_str(text), false);
 }
 
 static void on_door_closed(void *ctx)
@@ -280,12 +282,77 @@ static void test_hostile(void **state)
     tell("gone seven");
 }
 
+static void tell_listen(const char *id, const char *pool, uint16_t port)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "listen %s %s 127.0.0.1 %u - -", id, pool, (unsigned)port);
+    tell(text);
+}
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+/* A private listener leads to its pools only; the gateway hears by which endpoint. */
+static void test_private(void **state)
+{
+    const uint16_t public = t.port, own = free_port(), other = free_port();
+    (void)state;
+    tell("pool seven");
+    tell("pool eight");
+    up(&seven);
+    up(&eight);
+    tell_listen("e1", "Seven", own);
+    tell("listen e9 seven 203.0.113.99 443 - -"); /* an address that is not here: no harm */
+    tell("listen nonsense");
+    t.port = own;
+    again();
+    led_to("seven.pools.localhost", "Seven by e1");
+    again();
+    led_to(NULL, "Seven by e1");
+    connect_to("seven.pools.localhost", 200);
+    led_to(NULL, "Seven by e1");
+    ends("eight.pools.localhost");
+    ends("localhost");
+    connect_to("localhost", 403);
+    connect_to("eight.pools.localhost", 403);
+    tell_listen("e2", "eight", own); /* two pools at one place */
+    again();
+    led_to("eight.pools.localhost", "eight by e2");
+    again();
+    led_to("seven.pools.localhost", "Seven by e1");
+    ends(NULL);
+    tell_listen("e2", "eight", other); /* moves */
+    ends("eight.pools.localhost");
+    t.port = other;
+    again();
+    led_to("eight.pools.localhost", "eight by e2");
+    tell("unlisten e2");
+    tell("unlisten e2");
+    assert_true(kit_connect("127.0.0.1", other) < 0);
+    t.port = public;
+    again();
+    led_to("seven.pools.localhost", "Seven");
+    down(&seven);
+    down(&eight);
+    tell("gone seven");
+    tell("gone eight");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_come_and_go),
         cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_private),
     };
     log_init("pools_test", LOG_ERROR_L);
     int failed = cmocka_run_group_tests(tests, setup, teardown);

@@ -102,15 +102,25 @@ static void refuse_text(struct visitor *v)
 
 void visitor_retry(struct visitor *v)
 {
-    if (v->state != VISITOR_PARKED || !backend_give(v->b, v->fd))
+    if (v->state != VISITOR_PARKED || !backend_give(v->b, v->fd, v->endpoint))
         return;
     v->d->stats.handed++;
     visitor_close(v);
 }
 
+/* By a private listener one comes to the pools that have an endpoint there, and nowhere else. */
+static bool take_endpoint(struct visitor *v, const struct backend *b)
+{
+    const char *id = b != NULL && b->is_pool ? private_endpoint_of(v->d, &v->place, b->name) : NULL;
+    if (id == NULL)
+        return false;
+    memcpy(v->endpoint, id, strlen(id) + 1);
+    return true;
+}
+
 static void hand_over(struct visitor *v)
 {
-    if (v->b == NULL) {
+    if (v->b == NULL || (v->is_private && !take_endpoint(v, v->b))) {
         abandon(v);
         return;
     }
@@ -142,7 +152,7 @@ static hsm_err step_hello(struct visitor *v, struct bytes in)
     } else if (host[0] != 0 && pools_label(v->d, host, label)) {
         v->b = NULL; /* a pool that does not run, or never was */
     } else if (v->b == NULL) {
-        v->b = v->d->fallback;
+        v->b = v->is_private ? private_only_pool(v->d, &v->place) : v->d->fallback;
     }
     hand_over(v);
     return HSM_OK;
@@ -173,6 +183,8 @@ static hsm_err step_connect(struct visitor *v, struct bytes in)
         return HSM_OK;
     }
     v->b = connect_target(v->d, host);
+    if (v->is_private && !take_endpoint(v, v->b))
+        v->b = NULL;
     if (v->b == NULL) {
         refuse(v, "403 Forbidden", "This proxy only leads to the hosts of this installation.\n");
         return HSM_OK;
@@ -307,7 +319,8 @@ static bool address_is_full(const struct door *d, const struct in6_addr *a)
     return n >= d->cfg.per_address_max;
 }
 
-void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer)
+void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer,
+                 const struct place *place)
 {
     struct in6_addr address = address_of(peer);
     struct visitor *v = address_is_full(d, &address) ? NULL : calloc(1, sizeof(*v));
@@ -322,6 +335,9 @@ void visitor_new(struct door *d, int fd, const struct sockaddr_storage *peer)
     v->low = 1;
     v->state = VISITOR_FIRST;
     v->address = address;
+    v->is_private = place != NULL;
+    if (place != NULL)
+        v->place = *place;
     v->deadline = uv_now(d->loop) + d->cfg.hello_timeout_ms;
     v->poll.data = v;
     v->next = d->visitors;
