@@ -31,9 +31,14 @@ struct peers {
     uint64_t applied;  /* by the own boundary */
     uint64_t told;     /* applied, to the leader */
     uint64_t told_to;  /* node */
+    uint64_t told_in;  /* term: one that leads anew has forgotten it */
     uint64_t released; /* as far as this node knows */
     uint64_t spread;   /* released, to the others */
     struct member member[STORE_MEMBERS_MAX];
+    uint64_t known[STORE_MEMBERS_MAX]; /* members at the last look */
+    size_t known_n;
+    uint64_t gone_until;    /* ms: one that left, whoever led then, has no lease any more */
+    uint64_t holders_until; /* ms: of the leader; others than the members may hold one until then */
     struct asked asked[ASKED_MAX];
     size_t asked_at;
     uv_timer_t expiry;
@@ -70,13 +75,36 @@ static void send_u64(struct peers *p, uint64_t to, uint16_t type, uint64_t value
                       bytes_of(b, sizeof b)); /* repeated when a link comes up */
 }
 
-/* Leases that the leader before gave are not known: everybody may hold one. */
+static bool is_among(uint64_t id, const struct store_member *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m[i].id == id)
+            return true;
+    return false;
+}
+
+/* Every node notes when somebody left: the next leader must know, and it may be this one. */
+static size_t look_at_members(struct peers *p, struct store_member m[STORE_MEMBERS_MAX])
+{
+    size_t n = store_members(p->store, m);
+    for (size_t i = 0; i < p->known_n; i++)
+        if (!is_among(p->known[i], m, n))
+            p->gone_until = now_ms() + LEASE_MS + LEASE_DRIFT_MS;
+    for (size_t i = 0; i < n; i++)
+        p->known[i] = m[i].id;
+    p->known_n = n;
+    return n;
+}
+
+/* Leases that the leader before gave are not known: everybody may hold one, and so may a member
+ * that has left since. */
 static void begin_to_lead(struct peers *p)
 {
     struct store_member m[STORE_MEMBERS_MAX];
     uint64_t until = now_ms() + LEASE_MS + LEASE_DRIFT_MS;
-    size_t n = store_members(p->store, m);
+    size_t n = look_at_members(p, m);
     p->spread = 0;
+    p->holders_until = p->gone_until;
     for (size_t i = 0; i < n; i++) {
         struct member *k = member_of(p, m[i].id, true);
         if (k != NULL)
@@ -116,6 +144,10 @@ static void judge(struct peers *p)
     uint64_t now = now_ms(), index = p->applied, wake = 0;
     if (!leads(p))
         return;
+    if (p->holders_until >= now) {
+        index = p->released;
+        wake = p->holders_until;
+    }
     for (size_t i = 0; i < STORE_MEMBERS_MAX; i++) {
         const struct member *m = &p->member[i];
         if (m->id == 0 || m->id == p->self || m->lease_until < now || m->applied >= index)
@@ -131,12 +163,13 @@ static void judge(struct peers *p)
 
 static void tell_leader(struct peers *p)
 {
-    uint64_t leader = store_leader(p->store);
+    uint64_t leader = store_leader(p->store), term = store_term(p->store);
     if (p->applied == 0 || leader == 0 || leader == p->self ||
-        (p->told == p->applied && p->told_to == leader))
+        (p->told == p->applied && p->told_to == leader && p->told_in == term))
         return;
     p->told = p->applied;
     p->told_to = leader;
+    p->told_in = term;
     send_u64(p, leader, PEERS_APPLIED, p->applied);
 }
 
@@ -154,8 +187,10 @@ static void spread_released(struct peers *p)
 
 static void turn(struct peers *p)
 {
+    struct store_member m[STORE_MEMBERS_MAX];
     if (p->store == NULL || p->is_stopping)
         return;
+    (void)look_at_members(p, m);
     judge(p);
     spread_released(p);
     tell_leader(p);
@@ -228,11 +263,7 @@ void peers_lease_want(struct peers *p, const struct uuid *nonce)
 static bool is_member(struct peers *p, uint64_t id)
 {
     struct store_member m[STORE_MEMBERS_MAX];
-    size_t n = store_members(p->store, m);
-    for (size_t i = 0; i < n; i++)
-        if (m[i].id == id)
-            return true;
-    return false;
+    return is_among(id, m, store_members(p->store, m));
 }
 
 static void give(struct peers *p, const struct wire_lease_proof *m)
@@ -354,6 +385,7 @@ void peers_set_store(struct peers *p, struct store *s)
 {
     p->store = s;
     p->applied = store_loaded_index(s);
+    p->gone_until = now_ms() + LEASE_MS + LEASE_DRIFT_MS; /* who left while this node was away */
     peers_join_set_store(p->join, s);
 }
 

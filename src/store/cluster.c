@@ -123,6 +123,11 @@ uint64_t store_term_led(const struct store *s)
     return leads ? raft_current_term(&s->raft) : 0;
 }
 
+uint64_t store_term(const struct store *s)
+{
+    return s->raft_phase == RAFT_PHASE_OPEN ? raft_current_term(&s->raft) : 0;
+}
+
 /* Dial whoever is a member now; a member that is none any more was removed. */
 static void follow_members(struct store *s)
 {

@@ -121,6 +121,7 @@ struct store_member {
 };
 /* Cheap: the term in which this node leads just now, 0 when it does not; who leads, 0: unknown. */
 uint64_t store_term_led(const struct store *s);
+uint64_t store_term(const struct store *s); /* newest that this node knows */
 uint64_t store_leader(const struct store *s);
 /* Number of members of the newest configuration, written to ret (at most STORE_MEMBERS_MAX). */
 size_t store_members(struct store *s, struct store_member ret[STORE_MEMBERS_MAX]);
