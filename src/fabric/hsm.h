@@ -48,9 +48,7 @@ bool hsm_deleted_find(const struct fabric *f, struct bytes location, struct byte
 /* Move a resource there: stages the document, the pool's mark, and the end of the resource. */
 bool hsm_deleted_stage(struct fabric *f, struct changes *c, const struct hsm_pool *p,
                        const struct arm_resource *r, uint64_t now_ms);
-/* Its "purging" mark, and its end. */
-void hsm_deleted_stage_mark(struct fabric *f, struct changes *c, const struct hsm_pool *p,
-                            bool purging);
+/* Its end. */
 void hsm_deleted_stage_end(struct changes *c, const struct hsm_pool *p);
 fabric_handler hsm_deleted_list, hsm_deleted_get, hsm_deleted_purge, hsm_name_check;
 /* Starts purges that are due. */

@@ -174,7 +174,7 @@ void hsm_deleted_get(struct fabric *f, const struct request *rq, struct answer *
         put_deleted(&j, &d);
 }
 
-static void stage_mark(struct changes *c, const struct hsm_deleted *d, bool purging)
+static void stage_mark(struct changes *c, const struct hsm_deleted *d)
 {
     static const char *const mark[] = {"purging", NULL};
     char key[STATE_KEY_MAX + 1];
@@ -183,18 +183,10 @@ static void stage_mark(struct changes *c, const struct hsm_deleted *d, bool purg
     struct json_wr j = json_wr_of(&w);
     json_obj_open(&j);
     arm_copy_except(&j, &d->json, 0, mark);
-    put_bool(&j, "purging", purging);
+    put_bool(&j, "purging", true);
     json_obj_close(&j);
     if (key_of(bytes_str(d->pool.location), bytes_str(d->pool.name), key))
         changes_put(c, STATE_DELETED_HSM, bytes_str(key), wr_view(&w));
-}
-
-void hsm_deleted_stage_mark(struct fabric *f, struct changes *c, const struct hsm_pool *p,
-                            bool purging)
-{
-    struct hsm_deleted d;
-    if (hsm_deleted_find(f, bytes_str(p->location), bytes_str(p->name), &d))
-        stage_mark(c, &d, purging);
 }
 
 void hsm_deleted_stage_end(struct changes *c, const struct hsm_pool *p)
@@ -211,7 +203,7 @@ static void start_purge(struct changes *c, const struct hsm_deleted *d, uint64_t
     char id[ARM_ID_MAX + 1], target[STATE_KEY_MAX + 1];
     if (!arm_string(&d->json, 0, "id", id, sizeof id) || !arm_key(bytes_str(id), target))
         return;
-    stage_mark(c, d, true);
+    stage_mark(c, d);
     operation_start(c, HSM_OP_PURGE, bytes_str(target), bytes_str(OPERATION_DATA_EMPTY), now_ms,
                     operation);
 }

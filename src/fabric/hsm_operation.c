@@ -13,7 +13,7 @@
 #define AWAY_MS        250
 #define START_LIMIT_MS 120000ull
 #define UNDO_LIMIT_MS  300000ull
-#define STOP_LIMIT_MS  120000ull
+#define REFUSED_MS     1000
 #define LINE_MAX_BYTES 40000
 
 /* What a step is about. */
@@ -199,7 +199,7 @@ static void end_failed(struct fabric *f, struct step *s, bool gone)
 static void after_undo_stop(struct fabric *f, struct step *s, const struct node_answer *a)
 {
     (void)f;
-    if (is_away(a) && !late(s, UNDO_LIMIT_MS))
+    if (a->err == HSM_E_AGAIN || (is_away(a) && !late(s, UNDO_LIMIT_MS)))
         step_again(s, AWAY_MS);
     else
         step_next(s, "undo purge");
@@ -209,8 +209,8 @@ static void after_undo_stop(struct fabric *f, struct step *s, const struct node_
 static void after_undo_purge(struct fabric *f, struct step *s, const struct node_answer *a)
 {
     bool gone = a->err == HSM_OK || a->err == HSM_E_NOT_FOUND;
-    if (!gone && !late(s, UNDO_LIMIT_MS))
-        step_again(s, AWAY_MS);
+    if (a->err == HSM_E_AGAIN || (!gone && !late(s, UNDO_LIMIT_MS)))
+        step_again(s, LOOK_MS);
     else
         end_failed(f, s, gone);
 }
@@ -257,7 +257,7 @@ static void after_update(struct fabric *f, struct step *s, const struct node_ans
     }
     if (!take_subject(f, s, &x))
         return;
-    /* What was asked for stands, so that the same request again is a change to be told. */
+    /* What was asked for stands; the same request again tells the node again. */
     hsm_stage_state(f, s->changes, x.key, a->err == HSM_OK ? "Succeeded" : "Failed", NULL);
     if (a->err == HSM_OK)
         step_done(s);
@@ -283,42 +283,27 @@ static void update_step(struct fabric *f, struct step *s)
 
 /* ---- delete and purge: stop serving ---- */
 
-/* The node is away for good: as it was before. */
-static void not_stopped(struct fabric *f, struct step *s, const char *why)
+/* What was promised is done when the node is there again: giving up would leave a pool that the
+ * node stops but that is shown as running. */
+static void ask_again(struct step *s, const struct node_answer *a)
 {
-    struct subject x;
-    if (!take_subject(f, s, &x))
-        return;
-    if (strcmp(s->op->kind, HSM_OP_DELETE) == 0)
-        hsm_stage_state(f, s->changes, x.key, "Succeeded", NULL);
-    else
-        hsm_deleted_stage_mark(f, s->changes, &x.pool, false);
-    step_failed(s, "503", why);
-}
-
-static void again_or_not(struct fabric *f, struct step *s, const struct node_answer *a,
-                         uint64_t delay_ms)
-{
-    if (!late(s, STOP_LIMIT_MS))
-        step_again(s, delay_ms);
-    else
-        not_stopped(f, s,
-                    a->text[0] != 0 ? a->text : "The managed HSM could not be stopped in time.");
+    step_again(s, is_away(a) ? AWAY_MS : REFUSED_MS);
 }
 
 static void after_stop(struct fabric *f, struct step *s, const struct node_answer *a)
 {
+    (void)f;
     if (a->err == HSM_OK || a->err == HSM_E_NOT_FOUND)
         step_next(s, "wait");
     else
-        again_or_not(f, s, a, AWAY_MS);
+        ask_again(s, a);
 }
 
 static void after_stopped(struct fabric *f, struct step *s, const struct node_answer *a)
 {
     struct subject x;
     if (a->err != HSM_OK) {
-        again_or_not(f, s, a, AWAY_MS);
+        ask_again(s, a);
         return;
     }
     if (!take_subject(f, s, &x))
@@ -326,7 +311,7 @@ static void after_stopped(struct fabric *f, struct step *s, const struct node_an
     uint32_t v = entry_of(a, x.pool.name);
     bool stopped = v == JSON_NONE || arm_string_is(&a->doc, v, "state", "stopped");
     if (!stopped) {
-        again_or_not(f, s, a, LOOK_MS);
+        step_again(s, LOOK_MS);
         return;
     }
     if (strcmp(s->op->kind, HSM_OP_PURGE) == 0) {
@@ -334,7 +319,7 @@ static void after_stopped(struct fabric *f, struct step *s, const struct node_an
         return;
     }
     if (x.has_resource && !hsm_deleted_stage(f, s->changes, &x.pool, &x.r, s->now_ms)) {
-        not_stopped(f, s, "The managed HSM's document is too long to be kept.");
+        step_failed(s, "InternalServerError", "The managed HSM's document is too long.");
         return;
     }
     usage_deleted(s->changes, x.pool.name, x.pool.location, s->now_ms);
@@ -345,7 +330,7 @@ static void after_purge(struct fabric *f, struct step *s, const struct node_answ
 {
     struct subject x;
     if (a->err != HSM_OK && a->err != HSM_E_NOT_FOUND) {
-        again_or_not(f, s, a, AWAY_MS);
+        ask_again(s, a);
         return;
     }
     if (!take_subject(f, s, &x))

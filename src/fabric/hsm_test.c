@@ -123,9 +123,25 @@ static void a_node_that_is_away(void **state)
     rig_ask(r, "DELETE", HSM, "", 202);
     r->away = true;
     rig_run(r, 200000);
+    rig_result(r, 202);
+    rig_ask(r, "GET", HSM, "", 200);
+    rig_expect(r, properties(r), "provisioningState", "Deleting");
+    r->away = false;
+    rig_run(r, 1000);
+    rig_result(r, 200);
+    rig_ask(r, "PUT", HSM, RECOVER, 202);
+    r->away = true;
+    rig_run(r, 200000);
     rig_result(r, 503);
-    rig_ask(r, "GET", HSM, "", 200); /* as it was */
+    rig_ask(r, "GET", HSM, "", 200); /* its data are there: what can be done is done */
+    rig_expect(r, properties(r), "provisioningState", "Failed");
+    assert_false(rig_pool_of(r, "contoso-hsm")->running);
+    r->away = false;
+    put_hsm(r, "7", "", 202);
+    rig_run(r, 1000);
+    rig_result(r, 200);
     rig_expect(r, properties(r), "provisioningState", "Succeeded");
+    assert_true(rig_pool_of(r, "contoso-hsm")->running);
 }
 
 static void rules_of_properties(void **state)
@@ -432,6 +448,52 @@ static void connections(void **state)
     assert_non_null(strstr(r->last_configure, "\"endpoints\":[]"));
 }
 
+/* The fabric ends after that many steps, forgets what was under way, and comes back. */
+static void restart_after(struct rig *r, unsigned steps)
+{
+    for (unsigned i = 0; i < steps; i++)
+        (void)operations_run(r->f->operations, ++r->now_ms);
+    operations_pause(r->f->operations);
+    (void)operations_run(r->f->operations, ++r->now_ms);
+    operations_resume(r->f->operations);
+    rig_run(r, 2000);
+}
+
+static void a_restart_after_every_step(void **state)
+{
+    struct rig *r = *state;
+    make_group(r);
+    for (unsigned steps = 0; steps < 10; steps++) {
+        r->slow = 2;
+        put_hsm(r, "7", "", 202);
+        restart_after(r, steps);
+        rig_result(r, 200);
+        rig_expect(r, properties(r), "provisioningState", "Succeeded");
+        rig_ask(r, "DELETE", HSM, "", 202);
+        restart_after(r, steps);
+        rig_result(r, 200);
+        rig_ask(r, "PUT", HSM, RECOVER, 202);
+        restart_after(r, steps);
+        rig_result(r, 200);
+        assert_true(rig_pool_of(r, "contoso-hsm")->running);
+        rig_ask(r, "DELETE", HSM, "", 202);
+        rig_run(r, 1000);
+        rig_ask(r, "POST", GONE_1 "/purge", "", 202);
+        restart_after(r, steps);
+        rig_result(r, 200);
+        assert_int_equal(r->pool_n, 1); /* the first one */
+    }
+    r->refuse = "start";
+    for (unsigned steps = 0; steps < 10; steps++) {
+        put_hsm(r, "7", "", 202);
+        restart_after(r, steps);
+        rig_result(r, 500);
+        rig_ask(r, "GET", HSM, "", 200);
+        rig_expect(r, properties(r), "provisioningState", "Failed");
+        assert_int_equal(r->pool_n, 1);
+    }
+}
+
 /* The pool of `keyhold up` is one as the others. */
 static void the_first_pool(void **state)
 {
@@ -470,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_and_pages, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(names, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(connections, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_restart_after_every_step, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(the_first_pool, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -301,14 +301,18 @@ static bool update(struct fabric *f, struct arm_put *p, const struct hsm_body *b
     s.network = b->network[0] != 0 ? b->network : network[0] != 0 ? network : NETWORK_OPEN;
     bool works = s.protect != was_protected || !same_text(p->old, "networkAcls", s.network) ||
                  !same_text(p->old, "publicNetworkAccess", s.access);
-    if (!works)
+    /* It may not run: another attempt to start it comes with any update. */
+    bool failed = arm_string_is(p->old, old, "provisioningState", "Failed");
+    if (!works && !failed)
         s.state = "Succeeded";
     arm_copy(p->top, p->old, 0, "sku");
     if (!put_identity(f, p, b, a))
         return false;
     put_properties(p->properties, f, &s);
     arm_copy(p->properties, p->old, old, "initialAdminObjectIds");
-    if (works)
+    if (failed)
+        p->operation = HSM_OP_RECOVER;
+    else if (works)
         p->operation = HSM_OP_UPDATE;
     return true;
 }
