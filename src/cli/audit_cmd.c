@@ -40,7 +40,7 @@ static bool take_partition(const struct cli *c, struct arg *args, unsigned *ret,
     char path[PATH_MAX], text[PATH_MAX + 200];
     const char *value = args_value(args, "--partition");
     long n = 0;
-    cli_path(c, HOME_CONFIG, path);
+    cli_pool_path(c, HOME_CONFIG, path);
     if (value == NULL && partition_config_load(path, &cfg, text, sizeof text) == HSM_OK)
         n = cfg.partition[0].number;
     if (value != NULL && !text_number(value, PARTITION_MAX, &n)) {
@@ -230,7 +230,7 @@ static int cmd_audit_verify(struct cli *c)
         return ret;
     const char *file = args_value(args, "--file"), *key_file = args_value(args, "--key");
     cli_partition_path(c, HOME_PARTITION, partition, AUDIT_FILE, path);
-    cli_path(c, AUDIT_KEY, key_path);
+    cli_pool_path(c, AUDIT_KEY, key_path);
     /* Asked before reading: whatever it had written by then must be found. */
     uint64_t live = file == NULL ? live_position(c, partition) : 0;
     EVP_PKEY *key = load_key(key_file != NULL ? key_file : key_path);
@@ -263,7 +263,7 @@ void cli_pin_audit_key(const struct cli *c)
     char path[PATH_MAX], spki[600];
     uint8_t der[600];
     size_t n;
-    cli_path(c, AUDIT_KEY, path);
+    cli_pool_path(c, AUDIT_KEY, path);
     if (access(path, F_OK) == 0 || !cli_gateway_status(c, &s))
         return;
     (void)pool_text(&s.doc, 0, "auditKey", spki, sizeof spki);

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "fabric/identity/pki.h"
+#include "partition/pool_file.h"
 #include "partition/supervisor.h"
 
 /* ---- options ---- */
@@ -106,50 +107,29 @@ int creation_check(const struct cli *c, const struct creation *want)
 
 /* ---- the first run ---- */
 
-static void put_auth(struct json_wr *j, const struct partition_config *cfg,
-                     const struct directory *d, struct bytes roots)
-{
-    char issuer[128], keys_path[128];
-    (void)snprintf(issuer, sizeof issuer, "https://sts.windows.net/%s/", d->tenant);
-    (void)snprintf(keys_path, sizeof keys_path, "/%s/discovery/v2.0/keys", d->tenant);
-    json_name(j, "auth"), json_obj_open(j);
-    json_name(j, "audienceHosts"), json_arr_open(j);
-    json_put_str(j, "managedhsm.localhost"), json_put_str(j, "managedhsm.azure.net");
-    json_arr_close(j);
-    json_name(j, "issuers"), json_arr_open(j), json_obj_open(j);
-    json_name(j, "issuer"), json_put_str(j, issuer);
-    json_name(j, "host"), json_put_str(j, "localhost");
-    json_name(j, "port"), json_put_int(j, cfg->port);
-    json_name(j, "path"), json_put_str(j, keys_path);
-    json_name(j, "roots"), json_put_bytes(j, roots);
-    json_obj_close(j), json_arr_close(j), json_obj_close(j);
-}
-
 bool creation_store(const struct cli *c, const struct partition_config *cfg,
                     const struct directory *d, const struct creation *want)
 {
-    static uint8_t roots[16384], json[32768];
+    static uint8_t roots[16384];
     const struct pool_settings *s = &want->want;
+    struct pool_file f = {.name = cfg->name,
+                          .tenant = d->tenant,
+                          .retention_days = s->retention_days,
+                          .purge_protection = s->purge_protection,
+                          .port = cfg->port};
     char path[PATH_MAX];
     size_t roots_n;
     cli_path(c, HOME_PKI "/" PKI_CA_CERT, path);
     if (file_read(path, roots, sizeof roots, &roots_n) != HSM_OK)
         return false;
-    struct wr w = wr_of(json, sizeof json);
-    struct json_wr j = json_wr_of(&w);
-    json_obj_open(&j);
-    json_name(&j, "name"), json_put_str(&j, cfg->name);
-    json_name(&j, "tenant"), json_put_str(&j, d->tenant);
-    json_name(&j, "administrators"), json_arr_open(&j);
+    f.roots = bytes_of(roots, roots_n);
     for (size_t i = 0; i < s->administrator_n; i++)
-        json_put_str(&j, s->administrator[i]);
-    if (s->administrator_n == 0)
-        json_put_str(&j, d->admin.oid), json_put_str(&j, d->user.oid);
-    json_arr_close(&j);
-    json_name(&j, "retentionDays"), json_put_int(&j, s->retention_days);
-    json_name(&j, "purgeProtection"), json_put_bool(&j, s->purge_protection);
-    put_auth(&j, cfg, d, bytes_of(roots, roots_n));
-    json_obj_close(&j);
+        memcpy(f.administrator[f.administrator_n++], s->administrator[i],
+               sizeof f.administrator[0]);
+    if (s->administrator_n == 0) {
+        memcpy(f.administrator[f.administrator_n++], d->admin.oid, sizeof f.administrator[0]);
+        memcpy(f.administrator[f.administrator_n++], d->user.oid, sizeof f.administrator[0]);
+    }
     cli_path(c, HOME_POOL_INIT, path);
-    return wr_ok(&w) == HSM_OK && file_replace(path, wr_view(&w), 0600) == HSM_OK;
+    return pool_file_store(path, &f) == HSM_OK;
 }

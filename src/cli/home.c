@@ -17,11 +17,16 @@ void cli_path(const struct cli *c, const char *name, char dst[PATH_MAX])
         dst[0] = '\0';
 }
 
-bool cli_config(const struct cli *c, struct partition_config *ret)
+void cli_pool_path(const struct cli *c, const char *name, char dst[PATH_MAX])
+{
+    if (path_join(dst, PATH_MAX, c->pool_home, name) != HSM_OK)
+        dst[0] = '\0';
+}
+
+static bool load(const struct cli *c, const char *home, struct partition_config *ret)
 {
     char path[PATH_MAX], text[PATH_MAX + 200];
-    cli_path(c, HOME_CONFIG, path);
-    if (access(path, F_OK) != 0) {
+    if (path_join(path, sizeof path, home, HOME_CONFIG) != HSM_OK || access(path, F_OK) != 0) {
         (void)cli_fail(CLI_FAILED, "no installation in %s; start one with `keyhold up`", c->home);
         return false;
     }
@@ -29,6 +34,19 @@ bool cli_config(const struct cli *c, struct partition_config *ret)
         return true;
     (void)cli_fail(CLI_FAILED, "%s", text);
     return false;
+}
+
+bool cli_config(const struct cli *c, struct partition_config *ret)
+{
+    static struct partition_config first;
+    if (!load(c, c->pool_home, ret))
+        return false;
+    if (strcmp(c->home, c->pool_home) == 0)
+        return true;
+    if (!load(c, c->home, &first))
+        return false;
+    ret->port = first.port; /* the door is the installation's */
+    return true;
 }
 
 bool cli_directory(const struct cli *c, struct directory *ret)
@@ -65,7 +83,8 @@ void cli_partition_path(const struct cli *c, const char *fmt, unsigned number, c
                        : snprintf(name, sizeof name, "%.*s%u%s%s", (int)(at - fmt), fmt, number,
                                   at + 2, rest);
     dst[0] = '\0';
-    if (n < 0 || (size_t)n >= sizeof name || path_join(full, sizeof full, c->home, name) != HSM_OK)
+    if (n < 0 || (size_t)n >= sizeof name ||
+        path_join(full, sizeof full, c->pool_home, name) != HSM_OK)
         return;
     memcpy(dst, full, strlen(full) + 1);
 }

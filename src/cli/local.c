@@ -27,7 +27,7 @@ static void print_administrators(const struct cli *c)
 {
     struct pool_settings s;
     char path[PATH_MAX];
-    cli_path(c, HOME_POOL_INIT, path);
+    cli_pool_path(c, HOME_POOL_INIT, path);
     if (pool_settings_read(path, &s) != HSM_OK)
         return;
     for (size_t i = 0; i < s.administrator_n; i++)
@@ -41,6 +41,16 @@ static unsigned number_of(const struct partition_config *cfg, const struct json_
     return id > 0 ? (unsigned)(id - 1) : cfg->partition[0].number;
 }
 
+/* Of the levels that a seal provider may have. */
+static const char *meaning_of(const char *protection)
+{
+    if (strcmp(protection, "tpm2") == 0)
+        return "root secrets sealed by the machine's TPM; keys are used in this process";
+    if (strcmp(protection, "pkcs11") == 0)
+        return "root secrets sealed by a PKCS#11 token; keys are used in this process";
+    return "software keys: no FIPS certificate, no tamper-proof case";
+}
+
 static void print_table(const struct cli *c, const struct partition_config *cfg,
                         const struct json_doc *s)
 {
@@ -50,11 +60,10 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
     (void)printf("pool          %s (%s)\n", cfg->name, state);
     (void)printf("pool URL      https://%s.managedhsm.localhost:%u\n", cfg->name, cfg->port);
     (void)printf("origin        https://localhost:%u\n", cfg->port);
-    (void)printf("home          %s\n", c->home);
-    (void)printf("protection    %s (secret memory: %s) - software keys: no FIPS certificate, no "
-                 "tamper-proof case\n",
-                 pool_text(s, 0, "protection", protection, sizeof protection),
-                 pool_text(s, 0, "secretMemory", memory, sizeof memory));
+    (void)printf("home          %s\n", c->pool_home);
+    (void)pool_text(s, 0, "protection", protection, sizeof protection);
+    (void)printf("protection    %s (secret memory: %s) - %s\n", protection,
+                 pool_text(s, 0, "secretMemory", memory, sizeof memory), meaning_of(protection));
     (void)printf("retention     %lld days, purge protection %s\n",
                  (long long)pool_int(s, 0, "retentionDays"),
                  is_true(s, "purgeProtection") ? "on" : "off");
@@ -62,7 +71,7 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
     (void)printf("keys          %lld (%lld versions)\n", (long long)pool_int(s, 0, "keys"),
                  (long long)pool_int(s, 0, "versions"));
     (void)printf("audit         %lld entries, %s/" HOME_PARTITION "/audit/audit.jsonl\n",
-                 (long long)pool_int(s, 0, "auditSeq"), c->home, number);
+                 (long long)pool_int(s, 0, "auditSeq"), c->pool_home, number);
     if (cfg->partition_n > 1)
         (void)printf("partitions    %u; see `keyhold pool status`\n", cfg->partition_n);
     int64_t metrics = pool_int(s, 0, "metricsPort");
@@ -76,11 +85,23 @@ static void print_table(const struct cli *c, const struct partition_config *cfg,
         (void)printf("\nnext: eval \"$(keyhold env)\"\n");
 }
 
+/* Or was it stopped, or destroyed? */
+static bool is_wanted(const struct cli *c, const struct json_doc *d, const char *name)
+{
+    char text[32];
+    uint32_t list = json_get_nn(d, 0, "pools");
+    for (uint32_t v = list == JSON_NONE || cli_first_is_gone(c) ? JSON_NONE : json_first(d, list);
+         v != JSON_NONE; v = json_next(d, list, v))
+        if (strcmp(pool_text(d, v, "name", text, sizeof text), name) == 0)
+            return strncmp(pool_text(d, v, "state", text, sizeof text), "stop", 4) != 0;
+    return false;
+}
+
 int local_status(struct cli *c)
 {
     struct arg args[] = {{.name = NULL}};
     int ret;
-    static struct cli_status s;
+    static struct cli_status s, nodes;
     struct partition_config cfg;
     if (!cli_args(c, args, "status [--home DIR] [-o json]", &ret))
         return ret;
@@ -89,15 +110,25 @@ int local_status(struct cli *c)
     if (cli_supervisor_pid(c) == 0)
         return cli_fail(CLI_NOT_FOUND, "the pool in %s does not run; start it with `keyhold up`",
                         c->home);
-    if (!cli_gateway_status(c, &s))
+    bool has_node = cli_node_status(c, &nodes), answers = cli_gateway_status(c, &s);
+    bool further = has_node && json_count(&nodes.doc, json_get(&nodes.doc, 0, "pools")) > 1;
+    if (!answers && has_node && !c->json && !is_wanted(c, &nodes.doc, cfg.name)) {
+        if (cli_print_pools(&nodes.doc) == 0)
+            (void)printf("there is no pool\n");
+        return CLI_OK;
+    }
+    if (!answers)
         return cli_fail(CLI_FAILED,
                         "the partition does not answer; it may be starting. Look at "
                         "%s/log/gateway.log and boundary.log",
-                        c->home);
-    if (c->json)
+                        c->pool_home);
+    if (c->json) {
         (void)printf("%s", s.text);
-    else
-        print_table(c, &cfg, &s.doc);
+        return CLI_OK;
+    }
+    print_table(c, &cfg, &s.doc);
+    if (further && printf("\n") > 0)
+        (void)cli_print_pools(&nodes.doc);
     return CLI_OK;
 }
 

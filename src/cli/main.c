@@ -18,7 +18,7 @@ static const struct cli_command *const tables[] = {cli_local_commands, cli_pool_
 static void usage(const char *prefix)
 {
     (void)printf("keyhold %s: a managed HSM of your own\n\n"
-                 "usage: keyhold [--home DIR] [-o json] COMMAND ...\n\n",
+                 "usage: keyhold [--home DIR] [--pool NAME] [-o json] COMMAND ...\n\n",
                  KEYHOLD_VERSION);
     for (size_t t = 0; t < TABLES; t++)
         for (const struct cli_command *c = tables[t]; c->words != NULL; c++)
@@ -79,13 +79,14 @@ static bool make_absolute(char path[PATH_MAX])
 }
 
 /* Global options may stand anywhere; they are taken out of argv. */
-static bool take_globals(struct cli *c, int *argc, char **argv)
+static bool take_globals(struct cli *c, int *argc, char **argv, const char **ret_pool)
 {
     int kept = 0;
     for (int i = 0; i < *argc; i++) {
         bool home = strcmp(argv[i], "--home") == 0;
         bool output = strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0;
-        if (!home && !output) {
+        bool pool = strcmp(argv[i], "--pool") == 0;
+        if (!home && !output && !pool) {
             argv[kept++] = argv[i];
             continue;
         }
@@ -94,7 +95,9 @@ static bool take_globals(struct cli *c, int *argc, char **argv)
             return false;
         }
         const char *v = argv[++i];
-        if (home) {
+        if (pool) {
+            *ret_pool = v;
+        } else if (home) {
             if (snprintf(c->home, sizeof c->home, "%s", v) >= (int)sizeof c->home) {
                 (void)cli_fail(CLI_USAGE, "--home: the path is too long");
                 return false;
@@ -144,8 +147,12 @@ int main(int argc, char **argv)
     log_init("keyhold", LOG_WARN_L);
     argc--;
     argv++;
-    if (!default_home(c.home) || !take_globals(&c, &argc, argv) || !make_absolute(c.home))
+    const char *pool = NULL;
+    if (!default_home(c.home) || !take_globals(&c, &argc, argv, &pool) || !make_absolute(c.home))
         return CLI_USAGE;
+    if (!cli_select_pool(&c, pool))
+        return cli_fail(CLI_NOT_FOUND, "there is no pool %s in %s; see `keyhold pool list`", pool,
+                        c.home);
     if (argc == 0 || strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0) {
         usage("");
         return argc == 0 ? CLI_USAGE : CLI_OK;

@@ -41,6 +41,11 @@ bool supervisor_ask(const struct cli *c, const char *line, struct cli_status *re
  * *ret is the pool afterwards. Prints the error. */
 bool leader_transfer(const struct cli *c, int64_t to, struct pool_view *ret);
 
+/* What several partitions need to know each other: admission key, certificates. */
+int partitions_prepare(struct cli *c, const struct partition_config *cfg);
+
+int cmd_pool_list(struct cli *c);
+int cmd_pool_prepare(struct cli *c);
 int cmd_pool_status(struct cli *c);
 int cmd_pool_roll(struct cli *c);
 

@@ -22,8 +22,10 @@ static int cmd_transfer(struct cli *c);
 static int cmd_certificate(struct cli *c);
 
 const struct cli_command cli_partition_commands[] = {
+    {"pool list", cmd_pool_list, "the pools of the installation"},
     {"pool status", cmd_pool_status, "who leads, how far the others are, leases, what to look at"},
     {"pool roll", cmd_pool_roll, "restart the partitions one after the other"},
+    {"pool prepare", cmd_pool_prepare, "make what a further pool starts with; the node does that"},
     {"partition list", cmd_list, "partitions of the pool and their states"},
     {"partition add", cmd_add, "one more, which joins the others"},
     {"partition remove", cmd_remove, "take one out of the pool"},
@@ -148,7 +150,7 @@ static int cmd_remove(struct cli *c)
     if (!supervisor_ask(c, line, &s))
         return CLI_FAILED;
     (void)printf("partition %ld was removed; what it had lies in %s/" HOME_REMOVED "\n", number,
-                 c->home);
+                 c->pool_home);
     return CLI_OK;
 }
 
@@ -175,7 +177,7 @@ bool admission_ensure(const struct cli *c)
 {
     uint8_t key[ADMISSION_LEN];
     char path[PATH_MAX];
-    cli_path(c, HOME_ADMISSION, path);
+    cli_pool_path(c, HOME_ADMISSION, path);
     if (access(path, F_OK) == 0)
         return true;
     bool made = getrandom(key, sizeof key, 0) == (ssize_t)sizeof key &&
@@ -190,11 +192,31 @@ int partition_certificate(const struct cli *c, const struct partition_config *cf
 {
     char dir[PATH_MAX], pki[PATH_MAX], text[PATH_MAX + 200] = "";
     cli_partition_path(c, HOME_PARTITION, number, "", dir);
-    cli_path(c, HOME_PKI, pki);
+    cli_pool_path(c, HOME_PKI, pki);
     if (dir_ensure(dir, 0700) != HSM_OK)
         return cli_fail(CLI_FAILED, "cannot create %s: %s", dir, strerror(errno));
     if (pki_ensure_peer(pki, dir, cfg->name, number, clock_now_ms(), text, sizeof text) != HSM_OK)
         return cli_fail(CLI_FAILED, "certificates: %s", text);
+    return CLI_OK;
+}
+
+int partitions_prepare(struct cli *c, const struct partition_config *cfg)
+{
+    if (cfg->partition_n == 1)
+        return CLI_OK;
+    if (!admission_ensure(c))
+        return CLI_FAILED;
+    for (unsigned i = 0; i < cfg->partition_n; i++) {
+        const struct partition_entry *e = &cfg->partition[i];
+        char path[PATH_MAX];
+        cli_partition_path(c, HOME_PARTITION, e->number, "", path);
+        /* The supervisor replaces one whose directory was lost. */
+        if (e->remote || (e->joined && access(path, F_OK) != 0))
+            continue;
+        int status = partition_certificate(c, cfg, e->number);
+        if (status != CLI_OK)
+            return status;
+    }
     return CLI_OK;
 }
 
@@ -208,6 +230,6 @@ static int cmd_certificate(struct cli *c)
         return ret;
     ret = partition_certificate(c, &cfg, (unsigned)number);
     if (ret == CLI_OK)
-        (void)printf("%s/" HOME_PARTITION "/" PKI_PEER_CERT "\n", c->home, (unsigned)number);
+        (void)printf("%s/" HOME_PARTITION "/" PKI_PEER_CERT "\n", c->pool_home, (unsigned)number);
     return ret;
 }

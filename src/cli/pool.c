@@ -98,14 +98,16 @@ bool pool_args(struct cli *c, struct pool *p, struct arg *table, const char *usa
     *ret = CLI_USAGE;
     if (!check_names(table))
         return false;
+    const char *name = args_value(table, "--hsm-name");
+    if (name != NULL && strcmp(c->home, c->pool_home) == 0)
+        (void)!cli_select_pool(c, name);
     if (!pool_open(c, p)) {
         *ret = CLI_FAILED;
         return false;
     }
-    const char *name = args_value(table, "--hsm-name");
-    if (name != NULL && strcmp(name, p->config.name) != 0) {
+    if (name != NULL && !bytes_ieq(bytes_str(name), bytes_str(p->config.name))) {
         *ret = cli_fail(CLI_FAILED, "the pool of %s is %s, not %s; name its home with --home",
-                        c->home, p->config.name, name);
+                        c->pool_home, p->config.name, name);
         pool_close(p);
         return false;
     }

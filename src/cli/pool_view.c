@@ -51,10 +51,10 @@ static bool print_error(const struct cli_status *s)
 bool supervisor_ask(const struct cli *c, const char *line, struct cli_status *ret)
 {
     char path[PATH_MAX];
-    cli_path(c, HOME_SUPERVISOR, path);
+    cli_pool_path(c, HOME_SUPERVISOR, path);
     if (!cli_ask(path, line, SUPERVISE_S, ret)) {
         (void)cli_fail(CLI_FAILED, "the pool in %s does not run; start it with `keyhold up`",
-                       c->home);
+                       c->pool_home);
         return false;
     }
     return take_answer(ret) || print_error(ret);

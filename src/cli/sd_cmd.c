@@ -253,8 +253,8 @@ int cmd_activate(struct cli *c)
     int ret;
     if (!pool_args(c, &p, args, "activate", &ret))
         return ret;
-    cli_path(c, "custodians", dir);
-    cli_path(c, "security-domain.json", file);
+    cli_pool_path(c, "custodians", dir);
+    cli_pool_path(c, "security-domain.json", file);
     ret = CLI_OK;
     if (dir_ensure(dir, 0700) != HSM_OK)
         ret = cli_fail(CLI_FAILED, "cannot create %s: %s", dir, strerror(errno));

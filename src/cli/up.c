@@ -17,6 +17,7 @@
 #include "cli/local.h"
 #include "cli/partition.h"
 #include "fabric/identity/pki.h"
+#include "partition/node.h"
 #include "partition/process.h"
 #include "partition/supervisor.h"
 
@@ -138,27 +139,6 @@ static int lock_home(const struct cli *c)
     return CLI_OK;
 }
 
-/* What several partitions need to know each other. */
-static int prepare_partitions(struct cli *c, const struct partition_config *cfg)
-{
-    if (cfg->partition_n == 1)
-        return CLI_OK;
-    if (!admission_ensure(c))
-        return CLI_FAILED;
-    for (unsigned i = 0; i < cfg->partition_n; i++) {
-        const struct partition_entry *e = &cfg->partition[i];
-        char path[PATH_MAX];
-        cli_partition_path(c, HOME_PARTITION, e->number, "", path);
-        /* The supervisor replaces one whose directory was lost. */
-        if (e->remote || (e->joined && access(path, F_OK) != 0))
-            continue;
-        int status = partition_certificate(c, cfg, e->number);
-        if (status != CLI_OK)
-            return status;
-    }
-    return CLI_OK;
-}
-
 static bool pool_exists(const struct cli *c, const struct partition_config *cfg)
 {
     char path[PATH_MAX];
@@ -184,8 +164,11 @@ static int prepare(struct cli *c, const struct settings *s, const struct creatio
     if (status == CLI_OK && pki_ensure(path, pki_default_names, pki_default_names_n, clock_now_ms(),
                                        NULL, text, sizeof text) != HSM_OK)
         status = cli_fail(CLI_FAILED, "certificates: %s", text);
-    if (status == CLI_OK)
-        status = prepare_partitions(c, &cfg);
+    if (status != CLI_OK || cli_first_is_gone(c)) {
+        directory_done(&d);
+        return status;
+    }
+    status = partitions_prepare(c, &cfg);
     if (status == CLI_OK && pool_exists(c, &cfg))
         status = creation_check(c, creation);
     else if (status == CLI_OK && !creation_store(c, &cfg, &d, creation))

@@ -370,6 +370,20 @@ hsm_err installation_start_pool(const struct installation *in, const char *home,
     return process_start(&spec, ret);
 }
 
+hsm_err installation_start_prepare(const struct installation *in, const char *name,
+                                   const char *log_path, pid_t *ret)
+{
+    struct process_args a = {0};
+    process_args_add(&a, "%s/keyhold", in->bindir);
+    process_args_add(&a, "--home");
+    process_args_add(&a, "%s", in->home);
+    process_args_add(&a, "pool");
+    process_args_add(&a, "prepare");
+    process_args_add(&a, "%s", name);
+    const struct process_spec spec = {.args = &a, .log_path = log_path, .ready_fd = -1};
+    return process_start(&spec, ret);
+}
+
 hsm_err installation_start_certificate(const struct installation *in, unsigned number, pid_t *ret)
 {
     struct process_args a = {0};

@@ -26,6 +26,9 @@ HSM_MUST_USE hsm_err installation_start(const struct installation *in, enum prog
 /* The supervisor of the pool in home. log_path NULL: it logs where this process does. */
 HSM_MUST_USE hsm_err installation_start_pool(const struct installation *in, const char *home,
                                              const char *log_path, int ready_fd, pid_t *ret);
+/* `keyhold pool prepare NAME`, which has the CA's key while it runs. */
+HSM_MUST_USE hsm_err installation_start_prepare(const struct installation *in, const char *name,
+                                                const char *log_path, pid_t *ret);
 /* `keyhold partition certificate N`, which has the CA's key while it runs. */
 HSM_MUST_USE hsm_err installation_start_certificate(const struct installation *in, unsigned number,
                                                     pid_t *ret);

@@ -42,7 +42,7 @@ struct partition_config {
     unsigned loops;
     char cpus[128];     /* comma separated list, "" when not pinned */
     int metrics_port;   /* on 127.0.0.1; 0: any; CONFIG_NO_METRICS: none */
-    char seal[256];     /* "": a file */
+    char seal[1024];    /* "": a file */
     char evidence[256]; /* "": software */
     struct partition_entry partition[PARTITIONS_MAX]; /* by number */
     unsigned partition_n;                             /* at least 1 */

@@ -148,9 +148,12 @@ static void reap(struct node *n)
             on_exit_of(n, &n->door, status);
         if (n->fabric.pid == pid)
             on_exit_of(n, &n->fabric, status);
-        for (unsigned i = 0; i < n->pool_n; i++)
+        for (unsigned i = 0; i < n->pool_n; i++) {
             if (n->pool[i]->unit.pid == pid)
                 node_pool_on_exit(n, n->pool[i], status);
+            else if (n->pool[i]->helper == pid)
+                node_pool_prepared(n, n->pool[i], status);
+        }
     }
 }
 
@@ -232,9 +235,12 @@ static void wait_events(struct node *n)
 static bool open_all(struct node *n, const struct supervisor_options *o, char *text, size_t cap)
 {
     (void)snprintf(text, cap, "a path is too long, or no descriptor is left");
-    return installation_open(&n->in, INSTALLATION_NODE, o->home, o->bindir, text, cap) == HSM_OK &&
-           supervisor_signals(&n->signals) == HSM_OK && noded_open(n) &&
-           node_pools_load(n, text, cap);
+    if (installation_open(&n->in, INSTALLATION_NODE, o->home, o->bindir, text, cap) != HSM_OK ||
+        supervisor_signals(&n->signals) != HSM_OK || !noded_open(n) ||
+        !node_pools_load(n, text, cap))
+        return false;
+    node_purge_rest(n);
+    return true;
 }
 
 int node_run(const struct supervisor_options *o)

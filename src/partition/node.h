@@ -10,8 +10,10 @@
  * pool are. */
 int node_run(const struct supervisor_options *o);
 
-#define HOME_NODE   "run/node.sock" /* commands for it: noded.c */
-#define HOME_POOLS  "pools"
-#define HOME_WANTED "wanted" /* in a pool's home: "run" or "stop"; missing: run */
+#define HOME_NODE  "run/node.sock" /* commands for it: noded.c */
+#define HOME_POOLS "pools"
+/* In a pool's home: */
+#define HOME_WANTED   "wanted"        /* "run", "stop"; of the first one "gone"; missing: run */
+#define HOME_SETTINGS "settings.json" /* what `configure` last said */
 
 #endif

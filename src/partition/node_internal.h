@@ -11,11 +11,17 @@
 #define NODE_POOLS_MAX   200
 #define NODE_CLIENTS_MAX 8
 #define NODE_LINE_MAX    65536
+/* Below HOME/pools; no name of a pool begins so. */
+#define NODE_FRESH  ".new-"
+#define NODE_PURGED ".purge-"
 
 struct node_pool {
     char name[25];
     bool is_first; /* its home is that of the installation */
     bool run;      /* wanted */
+    bool gone;     /* the first one was destroyed; the installation is still there */
+    pid_t helper;  /* makes what it starts with; 0: none */
+    bool prepared;
     struct unit unit;
     unsigned ready, partitions; /* by its supervisor */
     char why[200];              /* it has failed; "": it has not */
@@ -53,6 +59,9 @@ void node_tell_door(struct node *n, const struct node_pool *p, bool is_there);
 /* The pools on disk. text[cap]: what is wrong. */
 bool node_pools_load(struct node *n, char *text, size_t cap);
 void node_pools_free(struct node *n);
+/* One that was made, and does not run; NULL: there is no room for it. */
+struct node_pool *node_pool_add(struct node *n, const char *name);
+void node_pool_drop(struct node *n, const struct node_pool *p);
 /* NULL: there is none of that name. */
 struct node_pool *node_pool_find(struct node *n, struct bytes name);
 /* HOME/pools/NAME, or HOME of the first one; then /rest, when that is not "". */
@@ -62,12 +71,28 @@ HSM_MUST_USE hsm_err node_pool_path(const struct node *n, const struct node_pool
 void node_pool_step(struct node *n, struct node_pool *p);
 void node_pool_report(struct node *n, struct node_pool *p);
 void node_pool_on_exit(struct node *n, struct node_pool *p, int status);
+void node_pool_prepared(struct node *n, struct node_pool *p, int status);
 /* Kept on disk first. HSM_E_IO, HSM_E_DISK_FULL */
 HSM_MUST_USE hsm_err node_pool_want(struct node *n, struct node_pool *p, bool run);
 /* "stopped", "starting", "running", "stopping", "failed". */
 const char *node_pool_state(const struct node_pool *p);
 /* "Active", "NotActivated" or "Unknown", by what its gateways last wrote. */
 const char *node_pool_activation(const struct node *n, const struct node_pool *p);
+
+/* ---- node_ops.c ---- */
+/* The answer to a line, with its end. */
+void node_answer(struct node *n, struct bytes line, struct wr *ret);
+
+/* ---- node_make.c, node_purge.c, node_configure.c: operations ---- */
+/* NULL: it is done; else the code of the answer, and text says why. */
+const char *node_make(struct node *n, const struct json_doc *d, struct bytes name, char *text,
+                      size_t cap);
+/* p NULL: there is none. */
+const char *node_purge(struct node *n, struct node_pool *p, char *text, size_t cap);
+/* What a crash left. */
+void node_purge_rest(struct node *n);
+const char *node_configure(struct node *n, const struct node_pool *p, const struct json_doc *d,
+                           char *text, size_t cap);
 
 /* ---- noded.c ---- */
 bool noded_open(struct node *n);

@@ -29,7 +29,7 @@ hsm_err node_pool_path(const struct node *n, const struct node_pool *p, const ch
 struct node_pool *node_pool_find(struct node *n, struct bytes name)
 {
     for (unsigned i = 0; i < n->pool_n; i++)
-        if (bytes_ieq(name, bytes_str(n->pool[i]->name)))
+        if (!n->pool[i]->gone && bytes_ieq(name, bytes_str(n->pool[i]->name)))
             return n->pool[i];
     return NULL;
 }
@@ -46,6 +46,22 @@ static struct node_pool *add(struct node *n, const char *name, bool is_first)
     return p;
 }
 
+struct node_pool *node_pool_add(struct node *n, const char *name)
+{
+    return add(n, name, false);
+}
+
+void node_pool_drop(struct node *n, const struct node_pool *p)
+{
+    for (unsigned i = 0; i < n->pool_n; i++) {
+        if (n->pool[i] != p)
+            continue;
+        free(n->pool[i]);
+        n->pool[i] = n->pool[--n->pool_n];
+        return;
+    }
+}
+
 /* What the last `start` or `stop` left. */
 static hsm_err read_wanted(const struct node *n, struct node_pool *p)
 {
@@ -59,7 +75,9 @@ static hsm_err read_wanted(const struct node *n, struct node_pool *p)
     }
     TRY(err);
     p->run = bytes_ieq(bytes_of(word, m), bytes_str("run\n"));
-    return p->run || bytes_ieq(bytes_of(word, m), bytes_str("stop\n")) ? HSM_OK : HSM_E_MALFORMED;
+    p->gone = p->is_first && bytes_ieq(bytes_of(word, m), bytes_str("gone\n"));
+    return p->run || p->gone || bytes_ieq(bytes_of(word, m), bytes_str("stop\n")) ? HSM_OK
+                                                                                  : HSM_E_MALFORMED;
 }
 
 static hsm_err load(struct node *n, const char *name, bool is_first)
@@ -120,6 +138,30 @@ static hsm_err start(struct node *n, struct node_pool *p)
     return err;
 }
 
+/* Certificates and what else a pool starts with: by a process that has the CA's key for it. `up`
+ * did that for the first one. */
+static hsm_err prepare(struct node *n, struct node_pool *p)
+{
+    char log[PATH_MAX];
+    TRY(node_pool_path(n, p, HOME_LOG, log));
+    TRY(dir_ensure(log, 0700));
+    TRY(node_pool_path(n, p, HOME_LOG "/prepare.log", log));
+    return installation_start_prepare(&n->in, p->name, log, &p->helper);
+}
+
+void node_pool_prepared(struct node *n, struct node_pool *p, int status)
+{
+    p->helper = 0;
+    p->prepared = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (p->prepared || n->stopping)
+        return;
+    (void)snprintf(
+        p->why, sizeof p->why,
+        "its certificates cannot be made; see " HOME_POOLS "/%s/" HOME_LOG "/prepare.log", p->name);
+    log_error("pool %s: %s", p->name, p->why);
+    unit_schedule(&p->unit);
+}
+
 void node_pool_step(struct node *n, struct node_pool *p)
 {
     struct unit *u = &p->unit;
@@ -127,9 +169,9 @@ void node_pool_step(struct node *n, struct node_pool *p)
         unit_end(u, SIGTERM, POOL_STOP_MS);
         return;
     }
-    if (u->pid != 0 || unit_now_ms() < u->restart_at)
+    if (u->pid != 0 || p->helper != 0 || unit_now_ms() < u->restart_at)
         return;
-    hsm_err err = start(n, p);
+    hsm_err err = p->is_first || p->prepared ? start(n, p) : prepare(n, p);
     if (err == HSM_OK)
         return;
     (void)snprintf(p->why, sizeof p->why, "it cannot be started: %s", strerror(errno));
@@ -167,6 +209,7 @@ void node_pool_on_exit(struct node *n, struct node_pool *p, int status)
     unit_gone(u);
     p->ready = 0;
     if (n->stopping || by_us) {
+        p->prepared = false;
         unit_schedule_at_once(u);
         return;
     }

@@ -35,7 +35,8 @@ HSM_MUST_USE hsm_err supervisor_signals(int *ret);
 #define HOME_PKI        "pki"
 #define HOME_FABRIC     "fabric"
 #define HOME_PARTITION  "partition-%u"
-#define HOME_REMOVED    "removed" /* directories of partitions that are no more */
+#define HOME_NETWORK    "network.json" /* rules for the pool's gateways; missing: open */
+#define HOME_REMOVED    "removed"      /* directories of partitions that are no more */
 #define HOME_RUN        "run"
 #define HOME_LOG        "log"
 #define HOME_LOCK       "run/supervisor.lock" /* flock held while it runs; contains the pid */

@@ -149,6 +149,19 @@ static bool leaf_is_good(const char *dir, const char *cert, const char *key, X50
     return good;
 }
 
+static hsm_err ensure_server(const char *dir, const struct pki_pair *ca, const char *san,
+                             uint64_t now_s, bool *ret_issued)
+{
+    DEFER(pki_pair_done) struct pki_pair server = {0};
+    *ret_issued = !leaf_is_good(dir, PKI_SERVER_CERT, PKI_SERVER_KEY, ca->cert, san, now_s);
+    if (!*ret_issued)
+        return HSM_OK;
+    TRY(pki_make_server(ca, san, now_s, &server));
+    /* Key first: a certificate without its key would look finished after a crash. */
+    TRY(store_key(dir, PKI_SERVER_KEY, server.key));
+    return store_certs(dir, PKI_SERVER_CERT, server.cert, ca->cert);
+}
+
 hsm_err pki_ensure(const char *dir, const char *const *names, size_t n, uint64_t now_ms,
                    bool *ret_issued, char *why, size_t cap)
 {
@@ -162,19 +175,40 @@ hsm_err pki_ensure(const char *dir, const char *const *names, size_t n, uint64_t
     DEFER(idfile_close) int lock = -1;
     TRY(idfile_lock_dir(dir, &lock));
     DEFER(pki_pair_done) struct pki_pair ca = {0};
-    DEFER(pki_pair_done) struct pki_pair server = {0};
+    bool issued;
     TRY(ensure_ca(dir, now_s, &ca, why, cap));
-    bool issue = !leaf_is_good(dir, PKI_SERVER_CERT, PKI_SERVER_KEY, ca.cert, san, now_s);
-    if (issue) {
-        TRY(pki_make_server(&ca, san, now_s, &server));
-        /* Key first: a certificate without its key would look finished after a crash. */
-        TRY(store_key(dir, PKI_SERVER_KEY, server.key));
-        TRY(store_certs(dir, PKI_SERVER_CERT, server.cert, ca.cert));
-    }
+    TRY(ensure_server(dir, &ca, san, now_s, &issued));
     if (cap > 0)
         why[0] = 0;
     if (ret_issued != NULL)
-        *ret_issued = issue;
+        *ret_issued = issued;
+    return HSM_OK;
+}
+
+hsm_err pki_ensure_pool(const char *ca_dir, const char *dir, const char *const *names, size_t n,
+                        uint64_t now_ms, char *why, size_t cap)
+{
+    char san[PKI_SAN_MAX];
+    uint64_t now_s = now_ms / 1000;
+    bool issued;
+    snprintf(why, cap, "cannot write the certificates in %s", dir);
+    if (n > PKI_NAMES_MAX || pki_san_text(names, n, san) != HSM_OK) {
+        snprintf(why, cap, "a name for the server certificate is not valid");
+        return HSM_E_BAD_PARAMETER;
+    }
+    DEFER(idfile_close) int lock = -1;
+    TRY(idfile_lock_dir(dir, &lock));
+    DEFER(pki_pair_done) struct pki_pair own = {0};
+    DEFER(pki_pair_done) struct pki_pair ca = {0};
+    TRY(ensure_ca(dir, now_s, &own, why, cap));
+    hsm_err err = load_pair(ca_dir, PKI_CA_CERT, PKI_CA_KEY, &ca);
+    if (err != HSM_OK) {
+        snprintf(why, cap, "%s has no usable CA", ca_dir);
+        return err;
+    }
+    TRY(ensure_server(dir, &ca, san, now_s, &issued));
+    if (cap > 0)
+        why[0] = 0;
     return HSM_OK;
 }
 

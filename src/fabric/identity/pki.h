@@ -32,6 +32,12 @@ extern const size_t pki_default_names_n;
 HSM_MUST_USE hsm_err pki_ensure(const char *dir, const char *const *names, size_t n,
                                 uint64_t now_ms, bool *ret_issued, char *why, size_t cap);
 
+/* For a further pool of an installation, in a directory of its own: a CA that only its partitions'
+ * links know (dir/ca.pem, ca.key), and a server certificate for names that the installation's CA in
+ * ca_dir issues, as above. Results as of pki_ensure(). */
+HSM_MUST_USE hsm_err pki_ensure_pool(const char *ca_dir, const char *dir, const char *const *names,
+                                     size_t n, uint64_t now_ms, char *why, size_t cap);
+
 /* The certificate of one partition for its links with the others, in its own directory dir, which
  * exists: peer.pem (followed by the CA certificate) and peer.key. Subject CN "partition P", URI
  * keyhold:POOL:P, for both ends of TLS. Issued anew when it is missing or damaged, expires within
