@@ -16,6 +16,7 @@ ALLOWED = {
     "door": {"base", "codec", "net"},
     "partition": {"base", "codec", "model", "wire"},
     "fabric": {"base", "codec", "model", "net", "wire", "store"},
+    "nodelink": {"base", "codec", "model", "net", "wire", "store", "fabric"},
     "client": {"base", "codec", "model"},
     "cli": {"base", "codec", "model", "client", "partition", "fabric"},
 }

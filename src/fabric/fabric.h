@@ -21,6 +21,9 @@ struct fabric_config {
     const char *hsm_suffix; /* "managedhsm.localhost:8443" */
     const char *pool;       /* name of the one pool, NULL: none */
     const char *region;
+    /* "HOST:PORT" where nodes of other hosts connect to (NULL: none may), and the same as they see
+     * it (NULL: equal). */
+    const char *nodes_listen, *nodes_address;
     /* NULL: the state is in memory, no node is asked, and operations are stepped by
      * operations_run() only (tests). */
     uv_loop_t *loop;
@@ -37,8 +40,13 @@ struct fabric {
     struct state *state;
     struct nodes *nodes; /* NULL: none can be asked */
     struct operations *operations;
-    uv_timer_t timer; /* of the operations; with a loop */
+    struct node_views *views; /* with a loop, as all that follows */
+    struct node_link *link;   /* NULL: no nodes of other hosts */
+    struct control_socket *control;
+    uv_timer_t timer, ask_timer; /* of the operations; of the nodes */
     bool has_timer;
+    void (*nodes_ended)(void *ctx);
+    void *nodes_ended_ctx;
     void (*ended)(void *ctx);
     void *ended_ctx;
     uint8_t url_buf[HTTP1_HEAD_MAX];
@@ -103,6 +111,9 @@ fabric_handler arm_groups, arm_group, arm_group_head, arm_group_put, arm_group_p
 fabric_handler arm_providers, arm_provider, arm_provider_operations;
 /* arm_list.c */
 fabric_handler arm_resources;
+
+/* node_join.c */
+fabric_handler node_join;
 
 /* "common", "organizations", the tenant's id or its domain. */
 bool fabric_is_tenant(const struct fabric *f, struct bytes segment);

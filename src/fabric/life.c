@@ -2,15 +2,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/secret.h"
 #include "fabric/arm_group.h"
 #include "fabric/fabric.h"
 #include "fabric/hsm.h"
+#include "fabric/node_registry.h"
+#include "fabric/nodes_part.h"
 #include "fabric/people.h"
 
-#define RUN_MAX_MS   60000
-#define PATH_MAX_LEN 4096
+#define RUN_MAX_MS 60000
 
 static hsm_err open_arm(struct fabric *f)
 {
@@ -72,23 +72,17 @@ static hsm_err open_parts(struct fabric *f)
     return HSM_OK;
 }
 
-static hsm_err open_on_loop(struct fabric *f, char *text, size_t cap)
+static hsm_err open_on_loop(struct fabric *f, uint64_t now_ms, char *text, size_t cap)
 {
     const struct fabric_config *c = &f->config;
     const struct state_config sc = {.dir = c->home, .instance = 1};
     const struct state_handlers h = {.ctx = f, .ready = on_ready, .fatal = on_fatal};
-    char socket[PATH_MAX_LEN];
     if (uv_timer_init(c->loop, &f->timer) != 0)
         return HSM_E_IO;
     f->timer.data = f;
     f->has_timer = true;
-    TRY(path_join(socket, sizeof socket, c->home, "../run/node.sock"));
-    hsm_err e = nodes_open(c->loop, socket, &f->nodes);
-    if (e != HSM_OK) {
-        snprintf(text, cap, "the socket's name is too long: %s", socket);
-        return e;
-    }
-    return state_open(c->loop, &sc, &h, &f->state, text, cap);
+    TRY(state_open(c->loop, &sc, &h, &f->state, text, cap));
+    return nodes_part_open(f, now_ms, text, cap);
 }
 
 static hsm_err open_all(struct fabric *f, uint64_t now_ms, char *text, size_t cap)
@@ -98,7 +92,7 @@ static hsm_err open_all(struct fabric *f, uint64_t now_ms, char *text, size_t ca
         snprintf(text, cap, "directory or signing key in %s: %s", f->config.home, hsm_err_text(e));
         return e;
     }
-    TRY(f->config.loop != NULL ? open_on_loop(f, text, cap) : state_open_memory(&f->state));
+    TRY(f->config.loop != NULL ? open_on_loop(f, now_ms, text, cap) : state_open_memory(&f->state));
     TRY(operations_new(f, &f->operations));
     operations_hooks(f->operations, on_wake, f, f->config.loop != NULL ? clock_now_ms : NULL);
     return open_parts(f);
@@ -145,7 +139,6 @@ static void on_state_closed(void *ctx)
 static void on_nodes_closed(void *ctx)
 {
     struct fabric *f = ctx;
-    f->nodes = NULL;
     state_close(f->state, on_state_closed, f);
 }
 
@@ -155,7 +148,7 @@ void fabric_end(struct fabric *f, void (*done)(void *ctx), void *ctx)
     f->ended_ctx = ctx;
     operations_pause(f->operations);
     uv_timer_stop(&f->timer);
-    nodes_close(f->nodes, on_nodes_closed, f);
+    nodes_part_end(f, on_nodes_closed, f);
 }
 
 void fabric_close(struct fabric *f)
@@ -165,6 +158,7 @@ void fabric_close(struct fabric *f)
     nodes_close(f->nodes, NULL, NULL);
     state_close(f->state, NULL, NULL);
     operations_free(f->operations);
+    node_views_free(f->views);
     provider_done(&f->provider);
     secret_wipe(f, sizeof *f);
     free(f);

@@ -26,8 +26,8 @@ struct ask {
 struct nodes {
     uv_loop_t *loop;
     char socket[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    nodes_fake_fn fake;
-    void *fake_ctx;
+    nodes_ask_fn fake, remote;
+    void *fake_ctx, *remote_ctx;
     struct ask *asks;
     bool closed;
     void (*done)(void *ctx);
@@ -192,6 +192,8 @@ void nodes_ask(struct nodes *n, const char *node, struct bytes request, node_ans
         n->fake(n->fake_ctx, node, request, fn, ctx);
     else if (strcmp(node, NODE_LOCAL) == 0)
         ask_local(n, request, fn, ctx);
+    else if (n->remote != NULL)
+        n->remote(n->remote_ctx, node, request, fn, ctx);
     else
         nodes_answer_error(HSM_E_UNAVAILABLE, "the node is not connected", fn, ctx);
 }
@@ -211,7 +213,7 @@ hsm_err nodes_open(uv_loop_t *loop, const char *socket, struct nodes **ret)
     return HSM_OK;
 }
 
-hsm_err nodes_open_fake(nodes_fake_fn ask, void *ctx, struct nodes **ret)
+hsm_err nodes_open_fake(nodes_ask_fn ask, void *ctx, struct nodes **ret)
 {
     struct nodes *n = calloc(1, sizeof *n);
     if (n == NULL)
@@ -220,6 +222,12 @@ hsm_err nodes_open_fake(nodes_fake_fn ask, void *ctx, struct nodes **ret)
     n->fake_ctx = ctx;
     *ret = n;
     return HSM_OK;
+}
+
+void nodes_set_remote(struct nodes *n, nodes_ask_fn ask, void *ctx)
+{
+    n->remote = ask;
+    n->remote_ctx = ctx;
 }
 
 void nodes_close(struct nodes *n, void (*done)(void *ctx), void *ctx)

@@ -33,9 +33,11 @@ void node_answer_parse(struct bytes line, struct json_tok *tok, size_t cap,
 HSM_MUST_USE hsm_err nodes_open(uv_loop_t *loop, const char *socket, struct nodes **ret);
 /* Tests: ask() is called instead of any node; it answers by nodes_answer_line() or the like, now or
  * later. */
-typedef void (*nodes_fake_fn)(void *ctx, const char *node, struct bytes line, node_answer_fn fn,
-                              void *fn_ctx);
-HSM_MUST_USE hsm_err nodes_open_fake(nodes_fake_fn ask, void *ctx, struct nodes **ret);
+typedef void (*nodes_ask_fn)(void *ctx, const char *node, struct bytes line, node_answer_fn fn,
+                             void *fn_ctx);
+HSM_MUST_USE hsm_err nodes_open_fake(nodes_ask_fn ask, void *ctx, struct nodes **ret);
+/* Whoever reaches the other nodes; NULL: nobody. */
+void nodes_set_remote(struct nodes *n, nodes_ask_fn ask, void *ctx);
 /* What is under way is answered with HSM_E_UNAVAILABLE. done (may be NULL) when nothing of it is in
  * the loop any more. */
 void nodes_close(struct nodes *n, void (*done)(void *ctx), void *ctx);

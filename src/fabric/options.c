@@ -8,6 +8,7 @@ const char server_usage[] =
     "usage: keyhold-fabric --home DIR --cert FILE --key FILE --origin https://HOST:PORT\n"
     "                      --hsm-suffix SUFFIX[:PORT]  --door PATH | --listen ADDR:PORT\n"
     "                      [--pool NAME] [--region NAME] [--ready-fd N]\n"
+    "                      [--nodes ADDR:PORT [--nodes-address HOST:PORT]]\n"
     "PORT 0 of --listen: any.\n";
 
 enum option_id {
@@ -21,6 +22,8 @@ enum option_id {
     OPT_POOL,
     OPT_REGION,
     OPT_READY_FD,
+    OPT_NODES,
+    OPT_NODES_ADDRESS,
 };
 
 static bool take(struct server_options *o, int id, const char *arg)
@@ -36,6 +39,8 @@ static bool take(struct server_options *o, int id, const char *arg)
         [OPT_POOL] = &o->fabric.pool,
         [OPT_REGION] = &o->fabric.region,
         [OPT_READY_FD] = NULL,
+        [OPT_NODES] = &o->fabric.nodes_listen,
+        [OPT_NODES_ADDRESS] = &o->fabric.nodes_address,
     };
     if (id == OPT_LISTEN)
         return text_listen(arg, o->listen_addr, sizeof o->listen_addr, &o->listen_port);
@@ -63,6 +68,8 @@ static const char *missing(const struct server_options *o)
         return "--origin https://...";
     if (o->fabric.hsm_suffix == NULL)
         return "--hsm-suffix";
+    if (o->fabric.nodes_listen != NULL && strrchr(o->fabric.nodes_listen, ':') == NULL)
+        return "--nodes ADDR:PORT";
     if (o->door == NULL && o->listen_addr[0] == 0)
         return "--door or --listen";
     return NULL;
@@ -80,6 +87,8 @@ bool server_options_parse(int argc, char **argv, struct server_options *ret, cha
         {"hsm-suffix", required_argument, NULL, OPT_SUFFIX},
         {"pool", required_argument, NULL, OPT_POOL},
         {"region", required_argument, NULL, OPT_REGION},
+        {"nodes", required_argument, NULL, OPT_NODES},
+        {"nodes-address", required_argument, NULL, OPT_NODES_ADDRESS},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},
         {0},
     };

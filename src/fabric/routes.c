@@ -40,6 +40,7 @@ static const struct route routes[] = {
     {HTTP1_POST, "/{T}/oauth2/v2.0/devicecode", ACCESS_OPEN, login_unsupported},
     {HTTP1_GET, "/adfs/oauth2/authorize", ACCESS_OPEN, login_unsupported},
     {HTTP1_GET, "/{T}/oauth2/v2.0/authorize", ACCESS_OPEN, login_unsupported},
+    {HTTP1_POST, "/keyhold/nodes/join", ACCESS_OPEN, node_join},
     {HTTP1_GET, "/msi/token", ACCESS_OPEN, token_managed},
     {HTTP1_GET, "/v1.0/me", ACCESS_GRAPH, graph_me},
     {HTTP1_GET, "/v1.0/users", ACCESS_GRAPH, graph_users},

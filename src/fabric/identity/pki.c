@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include "base/secret.h"
+#include "base/uuid.h"
 #include "fabric/identity/idfile.h"
 #include "fabric/identity/pki_internal.h"
 
@@ -248,5 +249,54 @@ hsm_err pki_ensure_peer(const char *ca_dir, const char *dir, const char *pool, u
     }
     if (cap > 0)
         why[0] = 0;
+    return HSM_OK;
+}
+
+static void key_done(EVP_PKEY **k)
+{
+    EVP_PKEY_free(*k);
+}
+
+static bool is_p256(const EVP_PKEY *key)
+{
+    char group[32] = "";
+    size_t n = 0;
+    return key != NULL && EVP_PKEY_is_a(key, "EC") &&
+           EVP_PKEY_get_group_name(key, group, sizeof group, &n) == 1 &&
+           strcmp(group, "prime256v1") == 0;
+}
+
+hsm_err pki_issue_peer(const char *ca_dir, struct bytes spki, const char *pool, unsigned number,
+                       uint64_t now_ms, struct wr *out)
+{
+    char name[32], san[128], *text = NULL;
+    const uint8_t *at = spki.p;
+    snprintf(name, sizeof name, "node %u", number);
+    snprintf(san, sizeof san, "URI:keyhold:%s:%u", pool, number);
+    DEFER(key_done) EVP_PKEY *pub = d2i_PUBKEY(NULL, &at, (long)spki.n);
+    ERR_clear_error();
+    if (!is_p256(pub) || at != spki.p + spki.n)
+        return HSM_E_BAD_PARAMETER;
+    DEFER(pki_pair_done) struct pki_pair ca = {0};
+    DEFER(pki_pair_done) struct pki_pair peer = {0};
+    TRY(load_pair(ca_dir, PKI_CA_CERT, PKI_CA_KEY, &ca));
+    TRY(pki_make_peer_of(&ca, pub, name, san, now_ms / 1000, &peer.cert));
+    DEFER(bio_done) BIO *b = BIO_new(BIO_s_mem());
+    if (b == NULL || PEM_write_bio_X509(b, peer.cert) != 1 || PEM_write_bio_X509(b, ca.cert) != 1)
+        return HSM_E_NOMEM;
+    long n = BIO_get_mem_data(b, &text);
+    wr_bytes(out, text, (size_t)n);
+    return wr_ok(out);
+}
+
+hsm_err pki_ca_fingerprint(const char *ca_dir, char ret[65])
+{
+    DEFER(pki_pair_done) struct pki_pair ca = {0};
+    uint8_t hash[32];
+    unsigned n = 0;
+    TRY(load_cert(ca_dir, PKI_CA_CERT, &ca.cert));
+    if (X509_digest(ca.cert, EVP_sha256(), hash, &n) != 1 || n != sizeof hash)
+        return HSM_E_INTERNAL;
+    hex_encode(ret, hash, sizeof hash);
     return HSM_OK;
 }

@@ -46,4 +46,11 @@ HSM_MUST_USE hsm_err pki_ensure_pool(const char *ca_dir, const char *dir, const 
 HSM_MUST_USE hsm_err pki_ensure_peer(const char *ca_dir, const char *dir, const char *pool,
                                      unsigned partition, uint64_t now_ms, char *why, size_t cap);
 
+/* The same for a key that was made elsewhere: a certificate for spki (SubjectPublicKeyInfo, EC
+ * P-256), and the CA's after it, as PEM appended to out. HSM_E_BAD_PARAMETER: not such a key. */
+HSM_MUST_USE hsm_err pki_issue_peer(const char *ca_dir, struct bytes spki, const char *pool,
+                                    unsigned number, uint64_t now_ms, struct wr *out);
+/* SHA-256 of the CA's certificate, hex: what a joining node knows it by. */
+HSM_MUST_USE hsm_err pki_ca_fingerprint(const char *ca_dir, char ret[65]);
+
 #endif

@@ -136,21 +136,27 @@ hsm_err pki_make_ca(uint64_t now_s, struct pki_pair *ret)
     return HSM_OK;
 }
 
+static hsm_err sign_leaf(const struct pki_pair *ca, X509 *cert, const char *usage, const char *san)
+{
+    return X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1 &&
+                   add_extension(cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") &&
+                   add_extension(cert, ca->cert, NID_key_usage, "critical,digitalSignature") &&
+                   add_extension(cert, ca->cert, NID_ext_key_usage, usage) &&
+                   add_extension(cert, ca->cert, NID_subject_key_identifier, "hash") &&
+                   add_extension(cert, ca->cert, NID_authority_key_identifier, "keyid:always") &&
+                   add_extension(cert, ca->cert, NID_subject_alt_name, san) &&
+                   X509_sign(cert, ca->key, EVP_sha256()) != 0
+               ? HSM_OK
+               : HSM_E_INTERNAL;
+}
+
 /* A certificate of an end of TLS connections. */
 static hsm_err make_leaf(const struct pki_pair *ca, const char *common_name, const char *usage,
                          const char *san, uint64_t now_s, struct pki_pair *ret)
 {
     DEFER(pki_pair_done) struct pki_pair p = {0};
     TRY(new_pair(common_name, now_s, SERVER_DAYS, &p));
-    if (X509_set_issuer_name(p.cert, X509_get_subject_name(ca->cert)) != 1 ||
-        !add_extension(p.cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
-        !add_extension(p.cert, ca->cert, NID_key_usage, "critical,digitalSignature") ||
-        !add_extension(p.cert, ca->cert, NID_ext_key_usage, usage) ||
-        !add_extension(p.cert, ca->cert, NID_subject_key_identifier, "hash") ||
-        !add_extension(p.cert, ca->cert, NID_authority_key_identifier, "keyid:always") ||
-        !add_extension(p.cert, ca->cert, NID_subject_alt_name, san) ||
-        X509_sign(p.cert, ca->key, EVP_sha256()) == 0)
-        return HSM_E_INTERNAL;
+    TRY(sign_leaf(ca, p.cert, usage, san));
     *ret = p;
     p = (struct pki_pair){0};
     return HSM_OK;
@@ -166,6 +172,19 @@ hsm_err pki_make_peer(const struct pki_pair *ca, const char *common_name, const 
                       uint64_t now_s, struct pki_pair *ret)
 {
     return make_leaf(ca, common_name, "serverAuth,clientAuth", san, now_s, ret);
+}
+
+hsm_err pki_make_peer_of(const struct pki_pair *ca, EVP_PKEY *pub, const char *common_name,
+                         const char *san, uint64_t now_s, X509 **ret)
+{
+    DEFER(pki_pair_done) struct pki_pair p = {0};
+    TRY(new_pair(common_name, now_s, SERVER_DAYS, &p));
+    if (X509_set_pubkey(p.cert, pub) != 1)
+        return HSM_E_INTERNAL;
+    TRY(sign_leaf(ca, p.cert, "serverAuth,clientAuth", san));
+    *ret = p.cert;
+    p.cert = NULL;
+    return HSM_OK;
 }
 
 bool pki_is_current(const X509 *cert, uint64_t now_s, uint64_t margin_s)

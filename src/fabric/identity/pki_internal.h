@@ -26,6 +26,11 @@ HSM_MUST_USE hsm_err pki_make_server(const struct pki_pair *ca, const char *san,
 HSM_MUST_USE hsm_err pki_make_peer(const struct pki_pair *ca, const char *common_name,
                                    const char *san, uint64_t now_s, struct pki_pair *ret);
 
+/* For a public key whose owner is elsewhere. */
+HSM_MUST_USE hsm_err pki_make_peer_of(const struct pki_pair *ca, EVP_PKEY *pub,
+                                      const char *common_name, const char *san, uint64_t now_s,
+                                      X509 **ret);
+
 /* Is the certificate's validity left for at least margin_s? */
 bool pki_is_current(const X509 *cert, uint64_t now_s, uint64_t margin_s);
 /* Does the pair belong together, issued by ca, with exactly the names of san? */
