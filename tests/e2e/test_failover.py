@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
@@ -14,6 +13,7 @@ from test_memory_scan import fields_of, forms, import_keys, scan, use_ec, use_oc
 
 import keyhold
 import testbuild
+from capture import Capture
 
 
 @pytest.fixture(scope="module")
@@ -119,38 +119,6 @@ def test_one_that_comes_back_is_enough(pool):
 
 
 # ---- what goes over the network, and what is on the disks
-
-class Capture:
-    """All packets of the loopback interface, into a file."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
-        with contextlib.suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        self.socket.bind(("lo", 0))
-        self.socket.settimeout(0.2)
-        self.path, self.running = path, True
-        self.thread = threading.Thread(target=self.run)
-
-    def run(self):
-        with open(self.path, "wb") as f:
-            while self.running:
-                with contextlib.suppress(TimeoutError):
-                    f.write(self.socket.recv(1 << 17))
-
-    def dropped(self):
-        return int.from_bytes(self.socket.getsockopt(263, 6, 8)[4:], "little")  # SOL_PACKET, PACKET_STATISTICS
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        time.sleep(0.3)
-        self.running = False
-        self.thread.join()
-
 
 def test_no_key_on_the_network_or_on_a_disk(tmp_path):
     """Keys are made, imported and used through all partitions, one partition is added and gets everything, another is

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,11 @@ import urllib.parse
 
 import pytest
 import urllib3
+from test_memory_scan import b64u, ec_jwk, fields_of, forms, oct_jwk, rsa_jwk, scan
 
 import keyhold
+import testbuild
+from capture import Capture
 
 PORT, PEER_PORT = 8443, 7443
 POOL = "hosts"
@@ -91,8 +95,8 @@ print(p.request("GET", path, headers={"Host": name + ":8443", "Authorization": "
 
 
 class Hosts:
-    def __init__(self, network):
-        self.n = network
+    def __init__(self, network, bindir):
+        self.n, self.bin = network, bindir
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="kh-hosts-"))
         self.supervisors = {}
 
@@ -100,7 +104,7 @@ class Hosts:
         return self.root / str(i)
 
     def cli(self, i, *args):
-        r = self.n.inside(i, keyhold.BIN / "keyhold", "--home", self.home(i), *args)
+        r = self.n.inside(i, self.bin / "keyhold", "--home", self.home(i), *args)
         assert r.returncode == 0, f"{args}\n{r.stdout}{r.stderr}\n{self.log(i)}"
         return r.stdout
 
@@ -134,7 +138,8 @@ class Hosts:
     def start(self, i):
         with open(self.home(i) / "log/supervisor.log", "a") as log:
             self.supervisors[i] = subprocess.Popen(
-                ["ip", "netns", "exec", self.n.space(i), keyhold.BIN / "keyhold-supervisor", "--home", self.home(i)], stderr=log)
+                ["ip", "netns", "exec", self.n.space(i), self.bin / "keyhold-supervisor", "--home", self.home(i),
+                 "--bindir", self.bin], stderr=log)
 
     def wait(self, what, timeout=40):
         end = time.monotonic() + timeout
@@ -143,7 +148,7 @@ class Hosts:
             time.sleep(0.1)
 
     def status(self, i):
-        r = self.n.inside(i, keyhold.BIN / "keyhold", "--home", self.home(i), "pool", "status", "-o", "json")
+        r = self.n.inside(i, self.bin / "keyhold", "--home", self.home(i), "pool", "status", "-o", "json")
         return json.loads(r.stdout) if r.returncode == 0 else None
 
     def is_ready(self, i):
@@ -205,9 +210,17 @@ class Hosts:
 
 
 @pytest.fixture(scope="module")
-def hosts():
-    with Network() as network:
-        h = Hosts(network)
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("hosts")
+
+
+@pytest.fixture(scope="module")
+def hosts(work):
+    """Every packet between the hosts is kept from the first one on, and the bytes of every key that a boundary makes."""
+    assert testbuild.BOUNDARY.exists(), f"{testbuild.BOUNDARY} is not built"
+    with Network() as network, contextlib.ExitStack() as stack:
+        h = Hosts(network, testbuild.bindir(work / "bin", keylog=work / "keylog"))
+        h.captures = [stack.enter_context(Capture(work / f"capture-{i}", f"{network.tag}o{i}")) for i in network.hosts]
         try:
             h.make_first()
             for i in (1, 2):
@@ -292,3 +305,41 @@ def test_a_host_that_restarts(hosts):
     h.start(2)
     h.wait(lambda: h.is_ready(2))
     assert h.call(2, "GET", "/keys/meanwhile")[0] == 200
+
+
+def test_no_key_between_the_hosts_or_on_their_disks(hosts, work):
+    """Three boundaries joined, keys were made and used on every host, others imported; one host restarted."""
+    h = hosts
+    assert h.cli(0, "role", "assignment", "create", "--role", "Managed HSM Crypto Officer", "--assignee", h.env["KEYHOLD_ADMIN_OID"])
+    known = []
+    for i, (jwk, secrets) in enumerate((rsa_jwk(), ec_jwk(), oct_jwk(32))):
+        known += secrets
+        status, answer = h.call(i, "PUT", f"/keys/in-{i}", {"key": jwk})
+        assert status == 200, answer
+        for k in h.n.hosts:  # a write is known everywhere once it was answered
+            assert h.call(k, "GET", f"/keys/in-{i}")[0] == 200
+        assert h.call(i, "POST", f"/keys/made-{i}/create", {"kty": "oct-HSM", "key_size": 256})[0] == 200
+        for k in h.n.hosts:
+            value = {"alg": "A256KW", "value": b64u(os.urandom(32))}
+            assert h.call(k, "POST", f"/keys/made-{i}/wrapkey", value)[0] == 200
+    marker = os.urandom(32)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(marker, (h.n.address(1), 9))  # what the scanner has to find
+    time.sleep(0.3)
+    files = [c.path for c in h.captures]
+    parts = [bytes.fromhex(line) for line in (work / "keylog").read_text().split()]
+    assert len(parts) > 5
+    secrets = known + [s for part in parts for s in fields_of(part).values()]
+    patterns = [f for s in secrets for f in forms(s)]
+    for c in h.captures:
+        c.flush()
+        assert c.dropped() == 0
+        assert PEER_PORT.to_bytes(2, "big") in c.path.read_bytes()[:1 << 16], "nothing of the links was captured"
+    finds, searched, _ = scan(work, [marker], files)
+    assert finds and searched > 1 << 18, "the capture misses what went by"
+    finds, _, _ = scan(work, patterns, files)
+    assert not finds, finds[:5]
+    on_disk = [f for i in h.n.hosts for f in h.home(i).rglob("*") if f.is_file()]
+    assert sum("store" in f.parts for f in on_disk) > 6
+    finds, _, _ = scan(work, patterns, on_disk)
+    assert not finds, finds[:5]
