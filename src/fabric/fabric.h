@@ -100,8 +100,15 @@ fabric_handler cloud_metadata, openid_adfs, openid_tenant, instance_discovery, u
 /* login.c */
 fabric_handler token_adfs, token_tenant, token_managed, login_unsupported;
 /* graph.c */
-fabric_handler graph_me, graph_users, graph_user, graph_apps, graph_app, graph_groups, graph_group,
-    graph_group_members, graph_by_ids;
+fabric_handler graph_me, graph_list, graph_one, graph_by_ids;
+/* graph_write.c */
+fabric_handler graph_user_create, graph_group_create, graph_app_create, graph_sp_create,
+    graph_update, graph_delete;
+/* graph_member.c */
+fabric_handler graph_members, graph_member_of, graph_all_groups, graph_check_groups,
+    graph_member_add, graph_member_remove;
+/* graph_credential.c */
+fabric_handler graph_password_add, graph_password_remove;
 /* arm_subscription.c */
 fabric_handler arm_tenants, arm_subscriptions, arm_subscription, arm_locations, arm_nothing;
 /* arm_group.c */

@@ -336,7 +336,7 @@ static void directory_queries(void **state)
     ask(s, "POST /v1.0/directoryObjects/getByIds", LOCAL, auth, body, 200);
     assert_int_equal(json_count(&doc, at(0, "value")), 2);
     ask(s, "POST /v1.0/directoryObjects/getByIds", LOCAL, auth, "{}", 400);
-    ask(s, "POST /v1.0/applications", LOCAL, auth, "{}", 501);
+    ask(s, "POST /v1.0/applications", LOCAL, auth, "{}", 400);
 }
 
 static void hosts_and_paths(void **state)

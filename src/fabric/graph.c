@@ -1,249 +1,280 @@
-/* The directory as Microsoft Graph shows it: read-only. */
-#include "fabric/fabric.h"
+/* The directory as Microsoft Graph shows it: reading. */
+#include "fabric/graph_internal.h"
 #include "fabric/odata.h"
 
-#define GRAPH_IDS_MAX    1000
-#define GRAPH_TOKENS_MAX (2 * GRAPH_IDS_MAX + 64)
+#define GRAPH_IDS_MAX  1000
+#define PAGE_DEFAULT   100
+#define PAGE_MAX       999
+#define NEXT_LINK_ROOM 8192
+#define VALUE_MAX      1024
 
-enum object_kind {
-    OBJECT_USER,
-    OBJECT_APP,
-    OBJECT_GROUP
+static const struct collection {
+    const char *name;
+    enum state_kind kind;
+    unsigned types; /* bits of enum people_type */
+} collections[] = {
+    {"users", STATE_PRINCIPAL, 1u << PEOPLE_USER},
+    {"servicePrincipals", STATE_PRINCIPAL, 1u << PEOPLE_SP | 1u << PEOPLE_MANAGED},
+    {"applications", STATE_APPLICATION, 1u << PEOPLE_APPLICATION},
+    {"groups", STATE_DIRECTORY_GROUP, 1u << PEOPLE_GROUP},
 };
-#define OBJECTS (DIRECTORY_PRINCIPALS + 1)
+#define COLLECTIONS (sizeof collections / sizeof *collections)
 
-struct object {
-    enum object_kind kind;
-    const char *id, *name, *upn, *app_id;
-    bool managed;
-};
-
-static struct object object_of(const struct principal *p)
+void graph_bad_request(struct answer *a, const char *text)
 {
-    return (struct object){.kind = p->kind == PRINCIPAL_USER ? OBJECT_USER : OBJECT_APP,
-                           .id = p->oid,
-                           .name = p->name,
-                           .upn = p->upn,
-                           .app_id = p->client_id,
-                           .managed = p->kind == PRINCIPAL_MANAGED_IDENTITY};
+    answer_error(a, 400, "Request_BadRequest", text);
 }
 
-static struct object object_at(const struct directory *d, size_t i)
+void graph_denied(struct answer *a, const char *text)
 {
-    if (i < DIRECTORY_PRINCIPALS)
-        return object_of(directory_at(d, i));
-    return (struct object){
-        .kind = OBJECT_GROUP, .id = d->group.oid, .name = d->group.name, .upn = "", .app_id = ""};
+    answer_error(a, 403, "Authorization_RequestDenied", text);
 }
 
-static void put_object(struct json_wr *j, const struct object *o)
-{
-    static const char *const types[] = {
-        "#microsoft.graph.user", "#microsoft.graph.servicePrincipal", "#microsoft.graph.group"};
-    json_obj_open(j);
-    put_str(j, "@odata.type", types[o->kind]);
-    put_str(j, "id", o->id);
-    put_str(j, "displayName", o->name);
-    switch (o->kind) {
-    case OBJECT_USER:
-        put_str(j, "userPrincipalName", o->upn);
-        put_str(j, "mail", o->upn);
-        break;
-    case OBJECT_APP:
-        put_str(j, "appId", o->app_id);
-        put_str(j, "servicePrincipalType", o->managed ? "ManagedIdentity" : "Application");
-        put_bool(j, "accountEnabled", true);
-        json_name(j, "servicePrincipalNames");
-        json_arr_open(j);
-        json_put_str(j, o->app_id);
-        json_arr_close(j);
-        break;
-    case OBJECT_GROUP:
-        put_bool(j, "securityEnabled", true);
-        break;
-    }
-    json_obj_close(j);
-}
-
-/* A property by its name in $filter; NULL: the object has none. */
-static const char *property(const struct object *o, struct bytes name)
-{
-    if (bytes_ieq(name, bytes_str("id")))
-        return o->id;
-    if (bytes_ieq(name, bytes_str("displayName")))
-        return o->name;
-    if (o->kind == OBJECT_USER &&
-        (bytes_ieq(name, bytes_str("userPrincipalName")) || bytes_ieq(name, bytes_str("mail"))))
-        return o->upn;
-    if (o->kind == OBJECT_APP && (bytes_ieq(name, bytes_str("appId")) ||
-                                  bytes_ieq(name, bytes_str("servicePrincipalNames"))))
-        return o->app_id;
-    return NULL;
-}
-
-static bool filter_fits(const struct odata_filter *f, const struct object *o)
-{
-    for (size_t i = 0; i < f->n; i++) {
-        const char *actual = property(o, f->clause[i].field);
-        if (actual == NULL || !odata_value_fits(&f->clause[i], actual))
-            return false;
-    }
-    return true;
-}
-
-static void list(struct fabric *f, const struct request *rq, enum object_kind kind,
-                 struct answer *a)
-{
-    struct odata_filter filter = {0};
-    struct bytes text = url_param_get(&rq->url, "$filter");
-    if (text.n > 0 && odata_parse(text, &filter) != HSM_OK) {
-        answer_error(a, 400, "Request_UnsupportedQuery", "The $filter is not supported.");
-        return;
-    }
-    struct json_wr j = json_wr_of(&a->body);
-    json_obj_open(&j);
-    json_name(&j, "value");
-    json_arr_open(&j);
-    for (size_t i = 0; i < OBJECTS; i++) {
-        struct object o = object_at(&f->provider.dir, i);
-        if (o.kind == kind && filter_fits(&filter, &o))
-            put_object(&j, &o);
-    }
-    json_arr_close(&j);
-    json_obj_close(&j);
-}
-
-static bool find(const struct fabric *f, enum object_kind kind, struct bytes id, struct object *ret)
-{
-    for (size_t i = 0; i < OBJECTS; i++) {
-        struct object o = object_at(&f->provider.dir, i);
-        if (o.kind != kind)
-            continue;
-        if (bytes_ieq(id, bytes_str(o.id)) ||
-            (kind == OBJECT_USER && bytes_ieq(id, bytes_str(o.upn)))) {
-            *ret = o;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void not_found(struct answer *a)
+void graph_not_found(struct answer *a)
 {
     answer_error(a, 404, "Request_ResourceNotFound",
                  "The resource does not exist or one of its queried reference-property objects "
                  "are not present.");
 }
 
-static void one(struct fabric *f, const struct request *rq, enum object_kind kind, struct answer *a)
+bool graph_may_write(const struct fabric *f, const struct request *rq, struct answer *a)
 {
-    struct object o;
-    if (!find(f, kind, rq->url.seg[2], &o)) {
-        not_found(a);
+    if (people_may_write(f, rq->caller))
+        return true;
+    graph_denied(a, "Insufficient privileges to complete the operation.");
+    return false;
+}
+
+void graph_put(struct json_wr *j, const struct people_object *o)
+{
+    static const char *const types[PEOPLE__TYPES] = {
+        [PEOPLE_USER] = "#microsoft.graph.user",
+        [PEOPLE_SP] = "#microsoft.graph.servicePrincipal",
+        [PEOPLE_MANAGED] = "#microsoft.graph.servicePrincipal",
+        [PEOPLE_APPLICATION] = "#microsoft.graph.application",
+        [PEOPLE_GROUP] = "#microsoft.graph.group"};
+    struct bytes raw = json_raw(&o->d, o->object);
+    json_obj_open(j);
+    put_str(j, "@odata.type", types[o->type]);
+    json_put_raw(j, bytes_of(raw.p + 1, raw.n - 2)); /* its members */
+    json_obj_close(j);
+}
+
+bool graph_by_id(const struct fabric *f, struct bytes oid, struct people_object *ret)
+{
+    return people_get(f, STATE_PRINCIPAL, oid, ret) ||
+           people_get(f, STATE_DIRECTORY_GROUP, oid, ret) ||
+           people_get(f, STATE_APPLICATION, oid, ret);
+}
+
+static const struct collection *collection_of(const struct request *rq)
+{
+    for (size_t i = 0; i < COLLECTIONS; i++) {
+        if (bytes_ieq(rq->url.seg[1], bytes_str(collections[i].name)))
+            return &collections[i];
+    }
+    return NULL;
+}
+
+bool graph_target(const struct fabric *f, const struct request *rq, struct people_object *ret,
+                  struct answer *a)
+{
+    const struct collection *c = collection_of(rq);
+    struct bytes id = rq->url.seg[2];
+    char oid[UUID_TEXT_LEN + 1];
+    struct uuid u;
+    if (c != NULL && bytes_eq_str(bytes_str(c->name), "users") && uuid_parse(id, &u) != HSM_OK &&
+        people_find(f, "upn", id, oid))
+        id = bytes_str(oid);
+    bool found = c == NULL ? graph_by_id(f, id, ret)
+                           : people_get(f, c->kind, id, ret) && (c->types >> ret->type & 1) != 0;
+    if (!found)
+        graph_not_found(a);
+    return found;
+}
+
+bool graph_body(const struct request *rq, struct json_doc *ret, struct answer *a)
+{
+    static struct json_tok tok[GRAPH_BODY_TOKENS];
+    if (json_parse(rq->http->body, tok, GRAPH_BODY_TOKENS, ret) == HSM_OK &&
+        json_type_of(ret, 0) == JSON_OBJECT)
+        return true;
+    graph_bad_request(a, "The body must be a JSON object.");
+    return false;
+}
+
+void graph_new_id(char dst[UUID_TEXT_LEN + 1])
+{
+    struct uuid u;
+    uuid_new_v4(&u);
+    uuid_format(&u, dst);
+}
+
+/* ---- lists ---- */
+
+static bool value_fits(const struct odata_clause *c, const struct json_doc *d, uint32_t v)
+{
+    char text[VALUE_MAX + 1];
+    size_t n = 0;
+    if (json_type_of(d, v) != JSON_STRING || json_string(d, v, text, VALUE_MAX, &n) != HSM_OK)
+        return false;
+    text[n] = 0;
+    return odata_value_fits(c, text);
+}
+
+static bool clause_fits(const struct odata_clause *c, const struct people_object *o)
+{
+    char name[64];
+    if (c->field.n >= sizeof name)
+        return false;
+    memcpy(name, c->field.p, c->field.n);
+    name[c->field.n] = 0;
+    uint32_t v = json_get_nn(&o->d, o->object, name);
+    if (v == JSON_NONE)
+        return false;
+    if (json_type_of(&o->d, v) != JSON_ARRAY)
+        return value_fits(c, &o->d, v);
+    for (uint32_t at = json_first(&o->d, v); at != JSON_NONE; at = json_next(&o->d, v, at)) {
+        if (value_fits(c, &o->d, at))
+            return true;
+    }
+    return false;
+}
+
+struct listing {
+    struct json_wr *j;
+    const struct collection *of;
+    struct odata_filter filter;
+    size_t n, max;
+    struct bytes after; /* id of the last one of the page before; n == 0: the first page */
+    bool skipping, more;
+    char last[UUID_TEXT_LEN + 1];
+};
+
+static bool list_one(void *ctx, const struct people_object *o)
+{
+    struct listing *l = ctx;
+    char id[UUID_TEXT_LEN + 1];
+    people_text(o, "id", id, sizeof id);
+    if (l->skipping) {
+        l->skipping = !bytes_ieq(l->after, bytes_str(id));
+        return true;
+    }
+    if ((l->of->types >> o->type & 1) == 0)
+        return true;
+    for (size_t i = 0; i < l->filter.n; i++) {
+        if (!clause_fits(&l->filter.clause[i], o))
+            return true;
+    }
+    size_t need = json_raw(&o->d, o->object).n + NEXT_LINK_ROOM;
+    l->more = l->n == l->max || (l->n > 0 && l->j->w->cap - l->j->w->n < need);
+    if (l->more)
+        return false;
+    graph_put(l->j, o);
+    memcpy(l->last, id, sizeof id);
+    l->n++;
+    return true;
+}
+
+/* The same target with another $skiptoken, which is always the last parameter. */
+static void put_next_link(struct json_wr *j, const struct request *rq, const char *token)
+{
+    static const char name[] = "skiptoken=";
+    struct bytes t = rq->http->head->target;
+    const uint8_t *old = memmem(t.p, t.n, name, sizeof name - 1);
+    if (old != NULL) {
+        t.n = (size_t)(old - t.p);
+        while (t.n > 0 && t.p[t.n - 1] != '?' && t.p[t.n - 1] != '&')
+            t.n--;
+        t.n -= t.n > 0;
+    }
+    json_name(j, "@odata.nextLink");
+    json_str_open(j);
+    json_str_add_s(j, rq->face.graph);
+    json_str_add(j, t);
+    json_str_add_s(j, t.n > 0 && memchr(t.p, '?', t.n) != NULL ? "&" : "?");
+    json_str_add_s(j, "$skiptoken=");
+    json_str_add_s(j, token);
+    json_str_close(j);
+}
+
+static size_t page_size(const struct request *rq)
+{
+    struct bytes top = url_param_get(&rq->url, "$top");
+    size_t n = 0;
+    for (size_t i = 0; i < top.n && i < 4; i++) {
+        if (top.p[i] < '0' || top.p[i] > '9')
+            return PAGE_DEFAULT;
+        n = n * 10 + (size_t)(top.p[i] - '0');
+    }
+    return n == 0 ? PAGE_DEFAULT : n > PAGE_MAX ? PAGE_MAX : n;
+}
+
+void graph_list(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    struct json_wr j = json_wr_of(&a->body);
+    struct listing l = {.j = &j, .of = collection_of(rq), .max = page_size(rq)};
+    struct bytes text = url_param_get(&rq->url, "$filter");
+    if (text.n > 0 && odata_parse(text, &l.filter) != HSM_OK) {
+        answer_error(a, 400, "Request_UnsupportedQuery", "The $filter is not supported.");
         return;
     }
+    l.after = url_param_get(&rq->url, "$skiptoken");
+    l.skipping = l.after.n > 0;
+    json_obj_open(&j);
+    json_name(&j, "value");
+    json_arr_open(&j);
+    people_each(f, l.of->kind, list_one, &l);
+    json_arr_close(&j);
+    if (l.more)
+        put_next_link(&j, rq, l.last);
+    json_obj_close(&j);
+}
+
+/* ---- one, some ---- */
+
+void graph_one(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    static struct people_object o;
+    if (!graph_target(f, rq, &o, a))
+        return;
     struct json_wr j = json_wr_of(&a->body);
-    put_object(&j, &o);
+    graph_put(&j, &o);
 }
 
 void graph_me(struct fabric *f, const struct request *rq, struct answer *a)
 {
-    (void)f;
+    static struct people_object o;
     /* Also for apps, which the service refuses: scripts then need not know how they signed in. */
-    struct object o = object_of(rq->caller);
-    struct json_wr j = json_wr_of(&a->body);
-    put_object(&j, &o);
-}
-
-void graph_users(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    list(f, rq, OBJECT_USER, a);
-}
-
-void graph_user(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    one(f, rq, OBJECT_USER, a);
-}
-
-void graph_apps(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    list(f, rq, OBJECT_APP, a);
-}
-
-void graph_app(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    one(f, rq, OBJECT_APP, a);
-}
-
-void graph_groups(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    list(f, rq, OBJECT_GROUP, a);
-}
-
-void graph_group(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    one(f, rq, OBJECT_GROUP, a);
-}
-
-void graph_group_members(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    const struct directory *d = &f->provider.dir;
-    struct object group;
-    if (!find(f, OBJECT_GROUP, rq->url.seg[2], &group)) {
-        not_found(a);
+    if (!people_get(f, STATE_PRINCIPAL, bytes_str(rq->caller->oid), &o)) {
+        graph_not_found(a);
         return;
     }
     struct json_wr j = json_wr_of(&a->body);
-    json_obj_open(&j);
-    json_name(&j, "value");
-    json_arr_open(&j);
-    for (size_t i = 0; i < DIRECTORY_PRINCIPALS; i++) {
-        struct object o = object_of(directory_at(d, i));
-        if (directory_is_member(&d->group, directory_at(d, i)))
-            put_object(&j, &o);
-    }
-    json_arr_close(&j);
-    json_obj_close(&j);
+    graph_put(&j, &o);
 }
 
-/* The wanted objects as a bit set; ids that are unknown are left out, as the service does. */
-static hsm_err parse_ids(const struct directory *d, struct bytes body, unsigned *ret)
-{
-    static struct json_tok tok[GRAPH_TOKENS_MAX];
-    struct json_doc doc;
-    unsigned wanted = 0;
-    TRY(json_parse(body, tok, GRAPH_TOKENS_MAX, &doc));
-    uint32_t ids = json_get(&doc, 0, "ids");
-    if (ids == JSON_NONE || json_type_of(&doc, ids) != JSON_ARRAY ||
-        json_count(&doc, ids) > GRAPH_IDS_MAX)
-        return HSM_E_MALFORMED;
-    for (uint32_t at = json_first(&doc, ids); at != JSON_NONE; at = json_next(&doc, ids, at)) {
-        struct bytes id;
-        TRY(json_plain(&doc, at, &id));
-        for (size_t i = 0; i < OBJECTS; i++) {
-            if (bytes_ieq(id, bytes_str(object_at(d, i).id)))
-                wanted |= 1u << i;
-        }
-    }
-    *ret = wanted;
-    return HSM_OK;
-}
-
+/* Unknown ids are left out, as the service does. */
 void graph_by_ids(struct fabric *f, const struct request *rq, struct answer *a)
 {
-    unsigned wanted = 0;
-    if (parse_ids(&f->provider.dir, rq->http->body, &wanted) != HSM_OK) {
-        answer_error(a, 400, "Request_BadRequest", "The body must be {\"ids\":[...]}.");
+    static struct people_object o;
+    struct json_doc body;
+    if (!graph_body(rq, &body, a))
+        return;
+    uint32_t ids = json_get_nn(&body, 0, "ids");
+    if (ids == JSON_NONE || json_type_of(&body, ids) != JSON_ARRAY ||
+        json_count(&body, ids) > GRAPH_IDS_MAX) {
+        graph_bad_request(a, "The body must be {\"ids\":[...]} with at most 1000 ids.");
         return;
     }
     struct json_wr j = json_wr_of(&a->body);
     json_obj_open(&j);
     json_name(&j, "value");
     json_arr_open(&j);
-    for (size_t i = 0; i < OBJECTS; i++) {
-        struct object o = object_at(&f->provider.dir, i);
-        if (wanted & 1u << i)
-            put_object(&j, &o);
+    for (uint32_t at = json_first(&body, ids); at != JSON_NONE; at = json_next(&body, ids, at)) {
+        struct bytes id;
+        if (json_plain(&body, at, &id) == HSM_OK && graph_by_id(f, id, &o))
+            graph_put(&j, &o);
     }
     json_arr_close(&j);
     json_obj_close(&j);

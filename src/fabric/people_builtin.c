@@ -38,6 +38,14 @@ static void put_user(struct json_wr *j, const struct principal *p)
     put_bool(j, "accountEnabled", true);
 }
 
+static void put_no_credentials(struct json_wr *j)
+{
+    json_name(j, "passwordCredentials");
+    json_put_raw(j, bytes_str("[]"));
+    json_name(j, "keyCredentials");
+    json_put_raw(j, bytes_str("[]"));
+}
+
 static void put_sp(struct json_wr *j, const struct fabric *f, const struct principal *p)
 {
     put_str(j, "appId", p->client_id);
@@ -50,6 +58,7 @@ static void put_sp(struct json_wr *j, const struct fabric *f, const struct princ
     json_arr_open(j);
     json_put_str(j, p->client_id);
     json_arr_close(j);
+    put_no_credentials(j);
 }
 
 static void put_principal(const struct fabric *f, const struct principal *p, struct json_wr *j)
@@ -82,6 +91,7 @@ static void put_application(const struct fabric *f, const struct principal *p, s
     put_str(j, "displayName", p->name);
     put_created(j, f);
     put_str(j, "signInAudience", "AzureADMyOrg");
+    put_no_credentials(j);
     json_obj_close(j);
 }
 
