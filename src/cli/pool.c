@@ -9,6 +9,7 @@
 
 const struct cli_command cli_pool_commands[] = {
     {"activate", cmd_activate, "development: make custodian keys and download the security domain"},
+    {"login approve", cmd_login_approve, "says who signs in on another device: CODE --user NAME"},
     {"security-domain download", cmd_sd_download,
      "download it, encrypted to custodians; activates"},
     {"key create", cmd_key_create, "new key or new version"},
@@ -36,7 +37,7 @@ const struct cli_command cli_pool_commands[] = {
     {NULL, NULL, NULL},
 };
 
-bool pool_open(struct cli *c, struct pool *ret)
+static bool open_client(struct cli *c, bool at_origin, struct pool *ret)
 {
     struct directory d;
     struct pool p = {.cli = c};
@@ -50,9 +51,9 @@ bool pool_open(struct cli *c, struct pool *ret)
     cli_path(c, HOME_PKI "/ca.pem", ca);
     /* Another principal may be tried out, as with az. */
     const char *id = getenv("KEYHOLD_CLIENT_ID"), *secret = getenv("KEYHOLD_CLIENT_SECRET");
-    bool other = id != NULL && secret != NULL;
+    bool other = id != NULL && secret != NULL && !at_origin;
     const struct client_config cfg = {
-        .pool_url = url,
+        .pool_url = at_origin ? origin : url,
         .origin = origin,
         .tenant = d.tenant,
         .client_id = other ? id : d.admin.client_id,
@@ -68,6 +69,16 @@ bool pool_open(struct cli *c, struct pool *ret)
     }
     *ret = p;
     return true;
+}
+
+bool pool_open(struct cli *c, struct pool *ret)
+{
+    return open_client(c, false, ret);
+}
+
+bool pool_open_origin(struct cli *c, struct pool *ret)
+{
+    return open_client(c, true, ret);
 }
 
 void pool_close(struct pool *p)

@@ -17,6 +17,8 @@ struct pool {
 };
 /* Load the installation's settings and make a client. Prints what is wrong. */
 bool pool_open(struct cli *c, struct pool *ret);
+/* The same for the control origin; always as the administrator of directory.json. */
+bool pool_open_origin(struct cli *c, struct pool *ret);
 void pool_close(struct pool *p);
 
 /* Call and parse. true when the status is 2xx; otherwise the service's message was printed and
@@ -46,6 +48,7 @@ bool pool_args(struct cli *c, struct pool *p, struct arg *table, const char *usa
 
 /* ---- commands ---- */
 int cmd_activate(struct cli *c);
+int cmd_login_approve(struct cli *c);
 int cmd_sd_download(struct cli *c);
 int cmd_key_create(struct cli *c);
 int cmd_key_show(struct cli *c);

@@ -146,7 +146,9 @@ static hsm_err take_token(struct client *c)
 static hsm_err login(struct client *c)
 {
     char url[512], form[2048];
-    const char *dot = strchr(c->pool_url, '.');
+    /* The control origin is an audience of its own. */
+    bool is_origin = strcmp(c->pool_url, c->origin) == 0;
+    const char *dot = strchr(c->pool_url, is_origin ? '/' : '.');
     long status;
     if (dot == NULL) {
         (void)snprintf(c->error, sizeof c->error, "%s is not a pool's URL", c->pool_url);
@@ -156,7 +158,7 @@ static hsm_err login(struct client *c)
     int n = snprintf(form, sizeof form,
                      "grant_type=client_credentials&client_id=%s&client_secret=%s"
                      "&scope=https%%3A%%2F%%2F%s%%2F.default",
-                     c->client_id, secret != NULL ? secret : "", dot + 1);
+                     c->client_id, secret != NULL ? secret : "", dot + (is_origin ? 2 : 1));
     curl_free(secret);
     if (n < 0 || (size_t)n >= sizeof form ||
         snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", c->origin, c->tenant) >=

@@ -98,7 +98,10 @@ typedef void fabric_handler(struct fabric *f, const struct request *rq, struct a
 /* oidc.c */
 fabric_handler cloud_metadata, openid_adfs, openid_tenant, instance_discovery, user_realm, key_set;
 /* login.c */
-fabric_handler token_adfs, token_tenant, token_managed, login_unsupported;
+fabric_handler token_adfs, token_tenant, token_managed;
+/* login_device.c, login_page.c */
+fabric_handler device_start, device_approve, device_page, device_post, authorize_page,
+    authorize_post;
 /* graph.c */
 fabric_handler graph_me, graph_list, graph_one, graph_by_ids;
 /* graph_write.c */

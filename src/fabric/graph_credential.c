@@ -192,6 +192,21 @@ static bool take_old(const struct people_object *old, const char *id, struct jso
     return true;
 }
 
+/* Base64 as it stands in PEM files, with line ends. */
+static bool take_base64(const struct json_doc *d, uint32_t v, struct bytes *ret)
+{
+    static char text[ASSERTION_TEXT_MAX * 2];
+    size_t n = 0, k = 0;
+    if (json_string(d, v, text, sizeof text, &n) != HSM_OK)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] != '\n' && text[i] != '\r' && text[i] != ' ')
+            text[k++] = text[i];
+    }
+    *ret = bytes_of(text, k);
+    return true;
+}
+
 static bool take_one(const struct json_doc *d, uint32_t at, const struct people_object *old,
                      struct json_wr *list, struct json_wr *kept)
 {
@@ -202,7 +217,7 @@ static bool take_one(const struct json_doc *d, uint32_t at, const struct people_
     uint32_t key = json_get_nn(d, at, "key");
     if (key == JSON_NONE)
         return take_old(old, id, list, kept);
-    return json_plain(d, key, &b64) == HSM_OK && take_new(d, at, id, b64, list, kept);
+    return take_base64(d, key, &b64) && take_new(d, at, id, b64, list, kept);
 }
 
 bool graph_take_keys(const struct json_doc *body, const struct people_object *old,

@@ -1,6 +1,7 @@
 /* Token endpoints. */
 #include <stdio.h>
-#include "fabric/fabric.h"
+#include "base/secret.h"
+#include "fabric/login_internal.h"
 
 void answer_fault(struct answer *a, const struct request *rq, enum token_fault fault)
 {
@@ -10,6 +11,23 @@ void answer_fault(struct answer *a, const struct request *rq, enum token_fault f
     if (a->status == 401)
         answer_header(a, "WWW-Authenticate", "Basic realm=\"token\"");
     token_fault_write(fault, rq->id, rq->now_ms, &a->body);
+}
+
+/* The end of a login that began elsewhere. */
+static enum token_fault token_of_login(struct fabric *f, const struct request *rq,
+                                       const struct token_request *q, const struct token_context *c,
+                                       struct answer *a)
+{
+    struct principal who;
+    bool is_public = false;
+    enum token_fault e = provider_client(&f->provider, q, c, &who, &is_public);
+    if (e == TOKEN_OK)
+        e = q->grant == GRANT_CODE ? code_redeem(f, rq, q, c, &who)
+                                   : device_redeem(f, rq, q, c, &who);
+    if (e == TOKEN_OK)
+        e = provider_answer(&f->provider, q, &who, c, &a->body);
+    secret_wipe(&who, sizeof who);
+    return e;
 }
 
 static void token_answer(struct fabric *f, const struct request *rq, const char *id_issuer,
@@ -26,7 +44,9 @@ static void token_answer(struct fabric *f, const struct request *rq, const char 
     a->secret = true;
     answer_header(a, "Pragma", "no-cache");
     if (e == TOKEN_OK)
-        e = provider_token(&f->provider, &q, &c, &a->body);
+        e = q.grant == GRANT_DEVICE_CODE || q.grant == GRANT_CODE
+                ? token_of_login(f, rq, &q, &c, a)
+                : provider_token(&f->provider, &q, &c, &a->body);
     if (e != TOKEN_OK)
         answer_fault(a, rq, e);
 }
@@ -66,11 +86,4 @@ void token_managed(struct fabric *f, const struct request *rq, struct answer *a)
         url_param_get(&rq->url, "resource"), &which, rq->now_ms / 1000, &a->body);
     if (e != TOKEN_OK)
         answer_fault(a, rq, e);
-}
-
-/* Browser and device code: there is no page to sign in on. */
-void login_unsupported(struct fabric *f, const struct request *rq, struct answer *a)
-{
-    (void)f;
-    answer_fault(a, rq, TOKEN_GRANT);
 }

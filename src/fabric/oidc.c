@@ -102,8 +102,10 @@ static void put_openid(struct json_wr *j, const struct face *f, const char *issu
     put_join(j, "authorization_endpoint", endpoint, "/authorize");
     put_join(j, "device_authorization_endpoint", endpoint, "/devicecode");
     PUT_LIST(j, "token_endpoint_auth_methods_supported", "client_secret_post",
-             "client_secret_basic");
-    PUT_LIST(j, "grant_types_supported", "client_credentials", "password", "refresh_token");
+             "client_secret_basic", "private_key_jwt");
+    PUT_LIST(j, "grant_types_supported", "client_credentials", "password", "refresh_token",
+             "authorization_code", "urn:ietf:params:oauth:grant-type:device_code");
+    PUT_LIST(j, "code_challenge_methods_supported", "S256");
     PUT_LIST(j, "response_types_supported", "code");
     PUT_LIST(j, "subject_types_supported", "public");
     PUT_LIST(j, "scopes_supported", "openid", "profile", "email", "offline_access");

@@ -1,8 +1,11 @@
 """The directory and the logins with the Azure CLI: people, applications, groups, and what their tokens are good for."""
 import base64
+import hashlib
+import html
 import json
 import re
 import subprocess
+import urllib.parse
 import uuid
 
 import pytest
@@ -221,6 +224,11 @@ def test_applications(az, pool, graph):
 
 
 def test_service_principal_with_a_certificate(az, pool, make_az, tmp_path):
+    az = make_az({**az.env, "HOME": str(tmp_path)})  # the file with the key goes there
+    az.env["AZURE_CONFIG_DIR"] = str(tmp_path / "azure")
+    env = pool.env
+    az("login", "--service-principal", "-u", env["KEYHOLD_CLIENT_ID"], "-p", env["KEYHOLD_CLIENT_SECRET"], "-t",
+       env["KEYHOLD_TENANT"])
     made = az("ad", "sp", "create-for-rbac", "--name", "cert-robot", "--create-cert")
     pem = made["fileWithCertAndPrivateKey"]
     other = make_az(pool.client_env())
@@ -287,6 +295,103 @@ def test_disabled_user(pool, graph):
     refresh = {"grant_type": "refresh_token", "client_id": AZ_CLIENT, "refresh_token": t["refresh_token"]}
     assert token(pool, 400, **refresh)["error"] == "invalid_grant"
     assert token(pool, **password_form(pool, f"eve@{DOMAIN}", PASSWORD + "!"))
+
+
+class Waiting:
+    """`az login --use-device-code` until it shows its code."""
+
+    def __init__(self, az):
+        self.process = subprocess.Popen([az.exe, "login", "--use-device-code", "--allow-no-subscriptions", "-o", "json"],
+                                        env=az.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        line = ""
+        while "enter the code" not in line:
+            line = self.process.stderr.readline()
+            assert line, "az ended without showing a code"
+        self.code = re.search(r"enter the code ([A-Z]+)", line)[1]
+
+    def end(self):
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def test_device_code(pool, make_az, alice):
+    az = make_az(pool.client_env())
+    w = Waiting(az)
+    assert "approved" in pool.cli("login", "approve", w.code, "--user", f"alice@{DOMAIN}").stdout
+    status, _, err = w.end()
+    assert status == 0, err
+    assert az("ad", "signed-in-user", "show")["id"] == alice["id"]
+    assert pool.cli("login", "approve", w.code, "--user", alice["id"], check=False).returncode == 3
+    other = make_az(pool.client_env())
+    w = Waiting(other)
+    pool.cli("login", "approve", w.code, "--user", alice["id"], "--decline")
+    status, _, err = w.end()
+    assert status != 0 and "declined" in err
+
+
+def device(pool, client=AZ_CLIENT):
+    r = requests.post(f"{pool.url}/adfs/oauth2/devicecode", data={"client_id": client, "scope": "https://h/.default"},
+                      verify=pool.ca, timeout=30, proxies={"https": None})
+    assert r.status_code == 200, r.text
+    return r.json()
+
+
+def page(pool, method, path, session=None, **kw):
+    return (session or requests).request(method, pool.url + path, verify=pool.ca, timeout=30, proxies={"https": None},
+                                         allow_redirects=False, **kw)
+
+
+def test_device_code_on_the_page(pool, alice):
+    d = device(pool)
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": AZ_CLIENT,
+            "device_code": d["device_code"]}
+    assert token(pool, 400, **form)["error"] == "authorization_pending"
+    assert token(pool, 400, **form)["error"] == "slow_down"
+    assert token(pool, 400, **{**form, "device_code": d["device_code"][:-1] + "_"})["error"] == "bad_verification_code"
+    shown = page(pool, "GET", "/devicelogin", params={"code": d["user_code"] + '"><script>'})
+    assert shown.status_code == 200 and "<script>" not in shown.text and "frame-ancestors 'none'" in str(shown.headers)
+    said = {"code": d["user_code"].lower(), "username": f"alice@{DOMAIN}", "password": "wrong"}
+    assert page(pool, "POST", "/devicelogin", data=said).status_code == 400
+    assert token(pool, 400, **form)["error"] in ("authorization_pending", "slow_down")
+    said["password"] = PASSWORD
+    assert page(pool, "POST", "/devicelogin", data={**said, "code": "BBBBBBBBB"}).status_code == 400
+    assert page(pool, "POST", "/devicelogin", data=said).status_code == 200
+    assert claims(token(pool, **form)["access_token"])["oid"] == alice["id"]
+    assert token(pool, 400, **form)["error"] == "bad_verification_code"  # once
+
+
+def test_authorization_code(pool, alice, az):
+    """What a browser does for an app: the page, the form, the redirect; then the app's own request."""
+    verifier = "v" * 50
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    ask = {"client_id": AZ_CLIENT, "redirect_uri": "http://localhost:8400/", "state": "a b&c", "response_type": "code",
+           "code_challenge": challenge, "code_challenge_method": "S256", "scope": "openid"}
+    path = f"/{pool.env['KEYHOLD_TENANT']}/oauth2/v2.0/authorize"
+    shown = page(pool, "GET", path, params=ask)
+    assert shown.status_code == 200
+    hidden = {m[1]: html.unescape(m[2]) for m in re.finditer(r'type="hidden" name="(\w+)" value="([^"]*)"', shown.text)}
+    assert hidden["state"] == "a b&c"
+    for change in ({"redirect_uri": "https://evil.example/"}, {"redirect_uri": "http://localhost.evil.example/"},
+                   {"code_challenge": ""}, {"code_challenge_method": "plain"}, {"response_type": "token"},
+                   {"client_id": str(uuid.uuid4())}):
+        r = page(pool, "GET", path, params={**ask, **change})
+        assert r.status_code == 400 and "Location" not in r.headers, change
+    r = page(pool, "POST", path, data={**hidden, "username": f"alice@{DOMAIN}", "password": "wrong"})
+    assert r.status_code == 400 and "Location" not in r.headers
+    r = page(pool, "POST", path, data={**hidden, "username": f"alice@{DOMAIN}", "password": PASSWORD})
+    assert r.status_code == 303
+    to = urllib.parse.urlparse(r.headers["Location"])
+    got = dict(urllib.parse.parse_qsl(to.query))
+    assert to.netloc == "localhost:8400" and got["state"] == "a b&c"
+    form = {"grant_type": "authorization_code", "client_id": AZ_CLIENT, "code": got["code"], "code_verifier": verifier,
+            "redirect_uri": ask["redirect_uri"], "scope": "https://h/.default openid offline_access"}
+    assert token(pool, 400, **{**form, "code_verifier": "w" * 50})["error_codes"] == [501481]
+    assert token(pool, 400, **{**form, "redirect_uri": "http://localhost:8401/"})["error_codes"] == [9002313]
+    assert token(pool, 400, **{**form, "code": got["code"][:-2] + "AA"})["error_codes"] == [9002313]
+    t = token(pool, **form)
+    assert claims(t["access_token"])["oid"] == claims(t["id_token"])["oid"] == alice["id"]
+    assert token(pool, 400, **form)["error_codes"] == [54005]
 
 
 def test_the_directory_survives_a_restart(pool, graph, alice):

@@ -61,7 +61,7 @@ static void put_client_info(struct json_wr *j, const struct provider *p,
 
 /* Public clients of the service that people sign in with: the az command line, Azure PowerShell,
  * Visual Studio Code. */
-static bool is_public_client(struct bytes client_id)
+bool provider_is_public(struct bytes client_id)
 {
     static const char *const known[] = {
         "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
@@ -104,7 +104,7 @@ enum token_fault provider_client(struct provider *p, const struct token_request 
 {
     struct principal app;
     enum token_fault e;
-    *ret_public = q->grant != GRANT_CLIENT_CREDENTIALS && is_public_client(q->client_id);
+    *ret_public = q->grant != GRANT_CLIENT_CREDENTIALS && provider_is_public(q->client_id);
     if (*ret_public)
         return TOKEN_OK;
     if (!p->people.by_client(p->people.ctx, q->client_id, &app) || app.kind != PRINCIPAL_APP)

@@ -45,6 +45,8 @@ void provider_issuer(const struct provider *p, char dst[TOKEN_ISSUER_MAX]);
 HSM_MUST_USE enum token_fault provider_client(struct provider *p, const struct token_request *q,
                                               const struct token_context *c,
                                               struct principal *ret_app, bool *ret_public);
+/* A client of the service that everybody has. */
+bool provider_is_public(struct bytes client_id);
 /* A user by name and password. All wrong ones look the same and take the same time. */
 HSM_MUST_USE enum token_fault provider_password(struct provider *p, struct bytes upn,
                                                 struct bytes password,
