@@ -15,7 +15,7 @@ void answer_fault(struct answer *a, const struct request *rq, enum token_fault f
 
 /* The end of a login that began elsewhere. */
 static enum token_fault token_of_login(struct fabric *f, const struct request *rq,
-                                       const struct token_request *q, const struct token_context *c,
+                                       struct token_request *q, const struct token_context *c,
                                        struct answer *a)
 {
     struct principal who;

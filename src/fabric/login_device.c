@@ -11,12 +11,14 @@
 #define DEVICE_LIFE_S 900u
 #define DEVICE_POLL_S 1u /* everything is near */
 #define SECRET_BYTES  32
+#define SCOPE_MAX     1024
 #define POLLS         64u
 
 struct device {
     char client[UUID_TEXT_LEN + 1];
     char digest[64]; /* of the device code */
     char oid[UUID_TEXT_LEN + 1];
+    char scope[SCOPE_MAX + 1], resource[TOKEN_RESOURCE_MAX + 1]; /* as asked for; "" when not */
     uint64_t expires_s;
     bool declined;
 };
@@ -56,13 +58,15 @@ static bool digest_text(struct bytes code, char dst[64])
 
 static void stage(struct changes *c, const char *user_code, const struct device *d)
 {
-    char key[32], json[400];
+    char key[32], json[8192];
     struct wr w = wr_of(json, sizeof json);
     struct json_wr j = json_wr_of(&w);
     json_obj_open(&j);
     put_str(&j, "client", d->client);
     put_str(&j, "digest", d->digest);
     put_str(&j, "oid", d->oid);
+    put_str(&j, "scope", d->scope);
+    put_str(&j, "resource", d->resource);
     put_int(&j, "expires", (int64_t)d->expires_s);
     put_bool(&j, "declined", d->declined);
     json_obj_close(&j);
@@ -91,6 +95,8 @@ static bool load(const struct fabric *f, const char *user_code, struct device *r
     if (!text_of(&d, "client", ret->client, sizeof ret->client) ||
         !text_of(&d, "digest", ret->digest, sizeof ret->digest) ||
         !text_of(&d, "oid", ret->oid, sizeof ret->oid) ||
+        !text_of(&d, "scope", ret->scope, sizeof ret->scope) ||
+        !text_of(&d, "resource", ret->resource, sizeof ret->resource) ||
         json_int(&d, json_get(&d, 0, "expires"), &expires) != HSM_OK ||
         json_bool(&d, json_get(&d, 0, "declined"), &ret->declined) != HSM_OK)
         return false;
@@ -137,6 +143,21 @@ static void put_answer(const struct request *rq, const char *user_code, const ch
     a->secret = true;
 }
 
+static bool take_asked(struct bytes text, char *dst, size_t max)
+{
+    if (text.n > max)
+        return false;
+    if (text.n > 0)
+        memcpy(dst, text.p, text.n);
+    dst[text.n] = 0;
+    return true;
+}
+
+static struct bytes asked(const char *text)
+{
+    return text[0] != 0 ? bytes_str(text) : bytes_of(NULL, 0);
+}
+
 void device_start(struct fabric *f, const struct request *rq, struct answer *a)
 {
     struct url_param params[TOKEN_REQUEST_PARAMS_MAX];
@@ -154,6 +175,11 @@ void device_start(struct fabric *f, const struct request *rq, struct answer *a)
         return;
     }
     uuid_format(&client, d.client);
+    if (!take_asked(login_param(params, n, "scope"), d.scope, SCOPE_MAX) ||
+        !take_asked(login_param(params, n, "resource"), d.resource, TOKEN_RESOURCE_MAX)) {
+        answer_fault(a, rq, TOKEN_SCOPE);
+        return;
+    }
     if (!new_user_code(f, user_code) || RAND_bytes(raw, sizeof raw) != 1) {
         answer_fault(a, rq, TOKEN_INTERNAL);
         return;
@@ -189,11 +215,10 @@ static bool too_fast(const char *user_code, uint64_t now_ms)
     return fast;
 }
 
-enum token_fault device_redeem(struct fabric *f, const struct request *rq,
-                               const struct token_request *q, const struct token_context *c,
-                               struct principal *ret_who)
+enum token_fault device_redeem(struct fabric *f, const struct request *rq, struct token_request *q,
+                               const struct token_context *c, struct principal *ret_who)
 {
-    struct device d;
+    static struct device d; /* q points into it */
     char user_code[USER_CODE_LEN + 1], digest[64] = "", key[32];
     const struct people *p = &f->provider.people;
     if (q->device_code.n <= USER_CODE_LEN ||
@@ -212,6 +237,11 @@ enum token_fault device_redeem(struct fabric *f, const struct request *rq,
         return TOKEN_DEVICE_CODE;
     if (ret_who->disabled)
         return TOKEN_USER_DISABLED;
+    if (q->scope.n == 0) {
+        enum token_fault e = token_request_scope(q, asked(d.scope), asked(d.resource));
+        if (e != TOKEN_OK)
+            return e;
+    }
     changes_delete(rq->changes, STATE_LOGIN, key_of(user_code, key));
     return TOKEN_OK;
 }

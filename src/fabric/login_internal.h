@@ -7,10 +7,9 @@
 #define LOGIN_PARAM_MAX 512
 
 /* Device codes (RFC 8628): the document "d/USERCODE" of STATE_LOGIN has the digest of the device
- * code, what was asked for, and who approved it. */
-enum token_fault device_redeem(struct fabric *f, const struct request *rq,
-                               const struct token_request *q, const struct token_context *c,
-                               struct principal *ret_who);
+ * code, what was asked for, and who approved it. A request that names no scope gets that one. */
+enum token_fault device_redeem(struct fabric *f, const struct request *rq, struct token_request *q,
+                               const struct token_context *c, struct principal *ret_who);
 /* false: there is no such code, or its time is over. approve: false declines. */
 bool device_decide(struct fabric *f, const struct request *rq, struct bytes user_code,
                    const char *oid, bool approve);

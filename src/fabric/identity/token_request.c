@@ -105,10 +105,8 @@ static enum token_fault parse_scope(struct token_request *q)
     return TOKEN_OK;
 }
 
-static enum token_fault parse_resource(const struct form *f, struct token_request *q)
+static enum token_fault take_resource(struct token_request *q)
 {
-    q->scope = form_take(f, "scope");
-    q->resource = form_take(f, "resource");
     /* The version 1 endpoint takes "resource"; its scope list then holds names only. */
     if (q->resource.p != NULL) {
         q->wants_refresh = true;
@@ -121,6 +119,26 @@ static enum token_fault parse_resource(const struct form *f, struct token_reques
     if (e != TOKEN_OK)
         return e;
     return q->resource.p == NULL && q->grant == GRANT_CLIENT_CREDENTIALS ? TOKEN_SCOPE : TOKEN_OK;
+}
+
+static enum token_fault parse_resource(const struct form *f, struct token_request *q)
+{
+    q->scope = form_take(f, "scope");
+    q->resource = form_take(f, "resource");
+    return take_resource(q);
+}
+
+enum token_fault token_request_scope(struct token_request *q, struct bytes scope,
+                                     struct bytes resource)
+{
+    struct token_request r = *q;
+    r.scope = scope;
+    r.resource = resource;
+    r.wants_openid = r.wants_refresh = false;
+    enum token_fault e = take_resource(&r);
+    if (e == TOKEN_OK)
+        *q = r;
+    return e;
 }
 
 /* "Basic base64(id:secret)", both percent-encoded (RFC 6749 §2.3.1). Decoding as a form field does

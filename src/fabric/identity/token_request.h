@@ -44,6 +44,11 @@ HSM_MUST_USE enum token_fault token_request_parse(struct bytes content_type,
                                                   uint8_t *buf, size_t cap,
                                                   struct token_request *ret);
 
+/* What a login asked for when it began elsewhere, for a request that names nothing itself. Both are
+ * as in a form, p == NULL: absent; q is changed for TOKEN_OK only. */
+HSM_MUST_USE enum token_fault token_request_scope(struct token_request *q, struct bytes scope,
+                                                  struct bytes resource);
+
 /* An absolute URI without blanks, quotes, query or fragment, or a GUID; at most
  * TOKEN_RESOURCE_MAX characters. */
 bool token_resource_is_valid(struct bytes resource);
