@@ -8,6 +8,9 @@
 extern const struct cli_command cli_billing_commands[]; /* plan, bill, subscription */
 
 int cmd_plan(struct cli *c);
+int cmd_bill(struct cli *c);
+int cmd_subscription_show(struct cli *c);
+int cmd_subscription_set_state(struct cli *c);
 
 /* The book in that file, or the built-in one (NULL); prints what is wrong with it. text[cap] keeps
  * its JSON. */

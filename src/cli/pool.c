@@ -7,6 +7,8 @@
 #include "model/alg.h"
 #include "partition/supervisor.h"
 
+#define ORIGIN_API_VERSION "2026-01-01"
+
 const struct cli_command cli_pool_commands[] = {
     {"activate", cmd_activate, "development: make custodian keys and download the security domain"},
     {"login approve", cmd_login_approve, "says who signs in on another device: CODE --user NAME"},
@@ -60,6 +62,7 @@ static bool open_client(struct cli *c, bool at_origin, struct pool *ret)
         .client_secret = other ? secret : d.admin.secret,
         .ca_file = ca,
         .proxy = proxy,
+        .api_version = at_origin ? ORIGIN_API_VERSION : NULL,
     };
     hsm_err err = client_new(&cfg, &p.client);
     directory_done(&d);

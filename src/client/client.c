@@ -13,7 +13,7 @@
 struct client {
     CURL *curl;
     char pool_url[300], origin[300], tenant[64], client_id[64], client_secret[256];
-    char ca_file[4096], proxy[300];
+    char ca_file[4096], proxy[300], api_version[32];
     char token[TOKEN_MAX];
     uint8_t *body;
     size_t body_n;
@@ -41,7 +41,9 @@ hsm_err client_new(const struct client_config *cfg, struct client **ret)
         !copy(c->client_id, sizeof c->client_id, cfg->client_id) ||
         !copy(c->client_secret, sizeof c->client_secret, cfg->client_secret) ||
         !copy(c->ca_file, sizeof c->ca_file, cfg->ca_file) ||
-        !copy(c->proxy, sizeof c->proxy, cfg->proxy)) {
+        !copy(c->proxy, sizeof c->proxy, cfg->proxy) ||
+        !copy(c->api_version, sizeof c->api_version,
+              cfg->api_version != NULL ? cfg->api_version : CLIENT_API_VERSION)) {
         client_free(c);
         return HSM_E_NOMEM;
     }
@@ -213,8 +215,8 @@ hsm_err client_call(struct client *c, const char *method, const char *path, cons
                     struct client_answer *ret)
 {
     char url[2048];
-    int n = snprintf(url, sizeof url, "%s%s%sapi-version=" CLIENT_API_VERSION, c->pool_url, path,
-                     strchr(path, '?') != NULL ? "&" : "?");
+    int n = snprintf(url, sizeof url, "%s%s%sapi-version=%s", c->pool_url, path,
+                     strchr(path, '?') != NULL ? "&" : "?", c->api_version);
     if (n < 0 || (size_t)n >= sizeof url)
         return fail(c, HSM_E_RANGE, "the names are too long for one request");
     return call_url(c, method, url, json, ret);

@@ -16,7 +16,8 @@ struct client_config {
     const char *client_id;
     const char *client_secret;
     const char *ca_file;
-    const char *proxy; /* http://localhost:8443 (CONNECT), or NULL */
+    const char *proxy;       /* http://localhost:8443 (CONNECT), or NULL */
+    const char *api_version; /* NULL: CLIENT_API_VERSION */
 };
 /* The texts are copied. HSM_E_NOMEM, also when one of them is too long. */
 HSM_MUST_USE hsm_err client_new(const struct client_config *cfg, struct client **ret);

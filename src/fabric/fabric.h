@@ -44,6 +44,7 @@ struct fabric {
     struct node_link *link;   /* NULL: no nodes of other hosts */
     struct control_socket *control;
     uv_timer_t timer, ask_timer; /* of the operations; of the nodes */
+    struct meter *meter;
     bool has_timer;
     void (*nodes_ended)(void *ctx);
     void *nodes_ended_ctx;

@@ -6,6 +6,7 @@
 #include "fabric/arm_group.h"
 #include "fabric/fabric.h"
 #include "fabric/hsm.h"
+#include "fabric/meter.h"
 #include "fabric/node_registry.h"
 #include "fabric/nodes_part.h"
 #include "fabric/people.h"
@@ -27,6 +28,7 @@ struct part {
 static const struct part parts[] = {
     {people_open, NULL},
     {open_arm, hsm_adopt},
+    {meter_open, NULL},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
@@ -159,6 +161,7 @@ void fabric_close(struct fabric *f)
     state_close(f->state, NULL, NULL);
     operations_free(f->operations);
     node_views_free(f->views);
+    meter_free(f->meter);
     provider_done(&f->provider);
     secret_wipe(f, sizeof *f);
     free(f);

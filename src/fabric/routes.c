@@ -1,6 +1,8 @@
 /* From a request to its handler: host, path, method, bearer token; in this order. */
 #include <stdio.h>
 #include "fabric/arm_internal.h"
+#include "fabric/bill.h"
+#include "fabric/consumer.h"
 #include "fabric/fabric.h"
 #include "fabric/hsm.h"
 
@@ -22,6 +24,9 @@ struct route {
 #define KEYVAULT "/providers/microsoft.keyvault"
 #define SUB      "/subscriptions/{S}"
 #define GROUP    SUB "/resourcegroup"
+#define CONTROL  SUB "/providers/keyhold.control"
+#define HSM      SUB "/resourcegroups/*" KEYVAULT "/managedhsms/*"
+#define INSIGHTS "/providers/microsoft.insights"
 
 static const struct route routes[] = {
     {HTTP1_GET, "/metadata/endpoints", ACCESS_OPEN, cloud_metadata},
@@ -106,6 +111,14 @@ static const struct route routes[] = {
     {HTTP1_POST, SUB KEYVAULT "/locations/*/deletedmanagedhsms/*/purge", ACCESS_ARM,
      hsm_deleted_purge},
     {HTTP1_POST, SUB KEYVAULT "/checkmhsmnameavailability", ACCESS_ARM, hsm_name_check},
+    {HTTP1_GET, CONTROL "/bill", ACCESS_ARM, bill_report},
+    {HTTP1_POST, CONTROL "/bill", ACCESS_ARM, bill_report},
+    {HTTP1_GET, CONTROL "/subscription", ACCESS_ARM, subscription_show},
+    {HTTP1_PUT, CONTROL "/subscription", ACCESS_ARM, subscription_change},
+    {HTTP1_POST, SUB "/providers/microsoft.storage/checknameavailability", ACCESS_ARM,
+     storage_check_name},
+    {HTTP1_GET, HSM INSIGHTS "/diagnosticsettingscategories", ACCESS_ARM, diagnostic_categories},
+    {HTTP1_GET, HSM INSIGHTS "/diagnosticsettingscategories/*", ACCESS_ARM, diagnostic_categories},
     {HTTP1_GET, SUB KEYVAULT "/deletedvaults", ACCESS_ARM, arm_nothing},
     {HTTP1_GET, SUB KEYVAULT "/vaults", ACCESS_ARM, arm_nothing},
     {HTTP1_GET, SUB "/providers/*/locations/*/*/*", ACCESS_ARM, arm_operation_result},

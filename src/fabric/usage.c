@@ -211,6 +211,14 @@ void usage_end(struct changes *c, const char *pool, const char *region, uint64_t
     changes_delete(c, STATE_USAGE, k);
 }
 
+static bool same_keys(const struct key_amounts *a, const struct key_amounts *b)
+{
+    for (size_t i = 0; a->n == b->n && i < a->n; i++)
+        if (strcmp(a->of[i].type, b->of[i].type) != 0 || a->of[i].amount != b->of[i].amount)
+            return false;
+    return a->n == b->n;
+}
+
 void usage_sample(struct changes *c, const char *pool, const char *region, uint64_t now_ms,
                   const struct key_amounts *keys, uint64_t counter)
 {
@@ -219,6 +227,9 @@ void usage_sample(struct changes *c, const char *pool, const char *region, uint6
     struct bytes k = open_key(pool, region, key);
     uint64_t now_s = now_ms / 1000;
     if (!find(c, k, &u) || now_s <= u.sampled_s)
+        return;
+    /* The time since then counts with the next sample, or with the bill. */
+    if (counter == u.counter && same_keys(keys, &u.keys))
         return;
     account(c, &u, now_s, counter_growth(u.counter, counter));
     u.keys = *keys;

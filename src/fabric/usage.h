@@ -29,7 +29,7 @@ void usage_end(struct changes *c, const char *pool, const char *region, uint64_t
 /* ---- for the sampler ---- */
 
 /* So many keys from now on, and the counter of operations as its process has it. Samples that are
- * not newer than the last one do nothing. */
+ * not newer than the last one do nothing, nor do those that say the same. */
 void usage_sample(struct changes *c, const char *pool, const char *region, uint64_t now_ms,
                   const struct key_amounts *keys, uint64_t counter);
 
