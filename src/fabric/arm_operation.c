@@ -36,7 +36,25 @@ static void answer_location(struct fabric *f, const struct request *rq, const st
     }
 }
 
-static void answer_status(const struct request *rq, const struct operation *op, struct answer *a)
+/* What compute's operations say when they have succeeded: the resource, when it is still there. */
+static void put_output(struct fabric *f, const struct request *rq, const struct operation *op,
+                       struct json_wr *j)
+{
+    struct arm_resource r;
+    json_name(j, "properties");
+    if (op->state != OPERATION_SUCCEEDED || !arm_find(f, bytes_str(op->target), &r) ||
+        r.type == NULL || r.type->style != ARM_ACCEPTED || r.type->upsert != NULL) {
+        json_put_null(j);
+        return;
+    }
+    json_obj_open(j);
+    json_name(j, "output");
+    arm_render(f, rq, &r, j);
+    json_obj_close(j);
+}
+
+static void answer_status(struct fabric *f, const struct request *rq, const struct operation *op,
+                          struct answer *a)
 {
     static const char *const word[] = {[OPERATION_RUNNING] = "InProgress",
                                        [OPERATION_SUCCEEDED] = "Succeeded",
@@ -57,8 +75,7 @@ static void answer_status(const struct request *rq, const struct operation *op, 
         put_str(&j, "message", op->error_text);
         json_obj_close(&j);
     } else {
-        json_name(&j, "properties");
-        json_put_raw(&j, bytes_str("null"));
+        put_output(f, rq, op, &j);
     }
     json_obj_close(&j);
     if (op->state == OPERATION_RUNNING)
@@ -89,8 +106,9 @@ void arm_operation_result(struct fabric *f, const struct request *rq, struct ans
     }
     static const char results[] = "results";
     const size_t k = sizeof results - 1;
-    if (word.n >= k && bytes_ieq(bytes_of(word.p + word.n - k, k), bytes_str(results)))
+    if (url_param_get(&rq->url, "monitor").n > 0 ||
+        (word.n >= k && bytes_ieq(bytes_of(word.p + word.n - k, k), bytes_str(results))))
         answer_location(f, rq, &op, a);
     else
-        answer_status(rq, &op, a);
+        answer_status(f, rq, &op, a);
 }

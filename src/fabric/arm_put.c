@@ -161,24 +161,40 @@ static bool compose(struct draft *d, const struct request *rq, const struct arm_
 
 /* ---- answers ---- */
 
-void arm_operation_headers(const struct request *rq, const struct arm_type *type, const char *id,
-                           const char *location, const char *operation, struct answer *a)
+/* One URL of an operation. */
+struct operation_url {
+    const char *header, *word, *end;
+};
+
+static void operation_header(const struct request *rq, const struct arm_type *type, const char *id,
+                             const char *location, const char *operation, struct operation_url u,
+                             struct answer *a)
 {
     char url[FACE_URL_MAX + ARM_ID_MAX + 300];
     struct bytes sub = arm_id_subscription(bytes_str(id));
     struct bytes version = url_param_get(&rq->url, "api-version");
-    const char *word = type->operations;
-    if (word == NULL)
-        word = type->style == ARM_ASYNC ? "operationStatuses" : "operationResults";
-    snprintf(url, sizeof url, "%s%.*s/providers/%.*s/locations/%s/%s/%s?api-version=%.*s",
+    snprintf(url, sizeof url, "%s%.*s/providers/%.*s/locations/%s/%s/%s?api-version=%.*s%s",
              rq->face.arm, (int)sub.n, (const char *)sub.p,
              (int)(strchrnul(type->name, '/') - type->name), type->name,
-             location[0] != 0 ? location : "global", word, operation, (int)version.n,
-             (const char *)version.p);
-    if (type->style == ARM_ASYNC)
-        answer_header(a, "Azure-AsyncOperation", url);
-    else
-        answer_header(a, "Location", url);
+             location[0] != 0 ? location : "global", u.word, operation, (int)version.n,
+             (const char *)version.p, u.end);
+    answer_header(a, u.header, url);
+}
+
+void arm_operation_headers(const struct request *rq, const struct arm_type *type, const char *id,
+                           const char *location, const char *operation, struct answer *a)
+{
+    bool async = type->style == ARM_ASYNC || type->style == ARM_ACCEPTED;
+    const char *word = type->operations;
+    if (word == NULL)
+        word = async ? "operationStatuses" : "operationResults";
+    struct operation_url status = {"Azure-AsyncOperation", word, ""};
+    struct operation_url result = {"Location", type->results != NULL ? type->results : word,
+                                   async && type->results == NULL ? "&monitor=true" : ""};
+    if (async)
+        operation_header(rq, type, id, location, operation, status, a);
+    if (type->style != ARM_ASYNC)
+        operation_header(rq, type, id, location, operation, result, a);
     answer_header(a, "Retry-After", "1");
 }
 
@@ -195,14 +211,24 @@ static void answer_resource(struct fabric *f, const struct request *rq, struct b
     arm_render(f, rq, &r, &j);
 }
 
+static void answer_upsert(const struct request *rq, const struct arm_type *type, struct answer *a)
+{
+    struct json_wr j = json_wr_of(&a->body);
+    a->status = 202;
+    json_obj_open(&j);
+    put_str(&j, "operation", type->upsert);
+    arm_put_time(&j, "startTime", rq->now_ms);
+    json_obj_close(&j);
+}
+
 static void finish_put(struct fabric *f, const struct request *rq, const struct draft *d,
                        const struct arm_put *p, struct bytes json, struct answer *a)
 {
     char operation[UUID_TEXT_LEN + 1], key[STATE_KEY_MAX + 1];
     unsigned status = d->exists ? 200 : 201;
     arm_stage(f, rq, d->id, json);
-    bool started = p->operation != NULL;
-    if (!started && p->type->style != ARM_ASYNC) {
+    bool started = p->operation != NULL, accepted = p->type->style == ARM_ACCEPTED;
+    if (!started && p->type->style != ARM_ASYNC && !accepted) {
         answer_resource(f, rq, bytes_str(d->id), json, p->type->style == ARM_AT_ONCE ? status : 200,
                         a);
         return;
@@ -216,8 +242,10 @@ static void finish_put(struct fabric *f, const struct request *rq, const struct 
         arm_operation_headers(rq, p->type, d->id, d->location, operation, a);
     if (p->type->style == ARM_LOCATION)
         a->status = 202;
+    else if (accepted && p->type->upsert != NULL)
+        answer_upsert(rq, p->type, a);
     else
-        answer_resource(f, rq, bytes_str(d->id), json, status, a);
+        answer_resource(f, rq, bytes_str(d->id), json, accepted ? 202 : status, a);
 }
 
 static bool prepare(struct fabric *f, const struct request *rq, const struct arm_path *path,
@@ -296,7 +324,9 @@ void arm_delete_resource(struct fabric *f, const struct request *rq, const struc
         return;
     if (d.operation == NULL)
         arm_stage_delete(f, rq, path->id);
-    if ((d.operation == NULL && path->type->style != ARM_ASYNC) || !arm_key(bytes_str(d.id), key))
+    if ((d.operation == NULL && path->type->style != ARM_ASYNC &&
+         path->type->style != ARM_ACCEPTED) ||
+        !arm_key(bytes_str(d.id), key))
         return;
     (void)arm_string(&r.json, 0, "location", location, sizeof location);
     operation_start(rq->changes, d.operation != NULL ? d.operation : ARM_DONE_KIND, bytes_str(key),

@@ -39,6 +39,8 @@ enum arm_style {
     ARM_AT_ONCE,
     ARM_LOCATION, /* 202, empty, Location; it answers 202, then 200 with the resource or empty */
     ARM_ASYNC,    /* PUT 201 or 200 with the resource and Azure-AsyncOperation; DELETE 202 */
+    ARM_ACCEPTED, /* 202 with Azure-AsyncOperation and Location; PUT with the resource, or with
+                     {"operation":upsert,"startTime"} */
 };
 
 struct arm_type;
@@ -113,8 +115,10 @@ struct arm_type {
     enum arm_style style;
     const char *operations; /* "DiskOperations": .../providers/NS/locations/L/DiskOperations/ID;
                                NULL: "operationResults" or "operationStatuses" */
-    bool located;           /* has a location (required) and tags; top-level types of a group */
-    bool hidden;            /* not in the list of all resources */
+    const char *results;    /* ARM_ACCEPTED: the word in Location; NULL: operations, monitor=true */
+    const char *upsert;
+    bool located; /* has a location (required) and tags; top-level types of a group */
+    bool hidden;  /* not in the list of all resources */
     arm_put_fn *put;
     arm_delete_fn *del;               /* NULL: just goes */
     arm_render_fn *render;            /* NULL: properties as stored */

@@ -215,7 +215,7 @@ static const struct arm_action set_actions[] = {
 
 const struct arm_type disk_encryption_set_type = {.name = "Microsoft.Compute/diskEncryptionSets",
                                                   .methods = ARM_ALL,
-                                                  .style = ARM_ASYNC,
+                                                  .style = ARM_ACCEPTED,
                                                   .operations = "DiskOperations",
                                                   .located = true,
                                                   .put = put_set,
@@ -333,7 +333,7 @@ static bool put_disk(struct fabric *f, const struct request *rq, struct arm_put 
 
 const struct arm_type disk_type = {.name = "Microsoft.Compute/disks",
                                    .methods = ARM_ALL,
-                                   .style = ARM_ASYNC,
+                                   .style = ARM_ACCEPTED,
                                    .operations = "DiskOperations",
                                    .located = true,
                                    .put = put_disk};

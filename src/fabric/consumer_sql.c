@@ -72,15 +72,19 @@ static bool put_instance(struct fabric *f, const struct request *rq, struct arm_
 
 const struct arm_type sql_instance_type = {.name = "Microsoft.Sql/managedInstances",
                                            .methods = ARM_ALL,
-                                           .style = ARM_ASYNC,
+                                           .style = ARM_ACCEPTED,
                                            .operations = "managedInstanceAzureAsyncOperation",
+                                           .results = "managedInstanceOperationResults",
+                                           .upsert = "UpsertManagedServer",
                                            .located = true,
                                            .put = put_instance,
                                            .del = consumer_delete};
 const struct arm_type sql_server_type = {.name = "Microsoft.Sql/servers",
                                          .methods = ARM_ALL,
-                                         .style = ARM_ASYNC,
+                                         .style = ARM_ACCEPTED,
                                          .operations = "serverAzureAsyncOperation",
+                                         .results = "serverOperationResults",
+                                         .upsert = "UpsertLogicalServer",
                                          .located = true,
                                          .put = put_instance,
                                          .del = consumer_delete};
@@ -141,8 +145,10 @@ static bool put_database(struct fabric *f, const struct request *rq, struct arm_
 
 const struct arm_type sql_database_type = {.name = "Microsoft.Sql/servers/databases",
                                            .methods = ARM_ALL,
-                                           .style = ARM_ASYNC,
+                                           .style = ARM_ACCEPTED,
                                            .operations = "databaseAzureAsyncOperation",
+                                           .results = "databaseOperationResults",
+                                           .upsert = "CreateLogicalDatabase",
                                            .located = true,
                                            .put = put_database,
                                            .del = consumer_delete};

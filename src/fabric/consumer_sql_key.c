@@ -198,16 +198,20 @@ static bool delete_key(struct fabric *f, const struct request *rq, struct arm_de
 
 const struct arm_type sql_instance_key_type = {.name = "Microsoft.Sql/managedInstances/keys",
                                                .methods = KEY_METHODS,
-                                               .style = ARM_ASYNC,
+                                               .style = ARM_ACCEPTED,
                                                .operations =
                                                    "managedInstanceKeyAzureAsyncOperation",
+                                               .results = "managedInstanceKeyOperationResults",
+                                               .upsert = "UpsertManagedServerKey",
                                                .hidden = true,
                                                .put = put_key,
                                                .del = delete_key};
 const struct arm_type sql_server_key_type = {.name = "Microsoft.Sql/servers/keys",
                                              .methods = KEY_METHODS,
-                                             .style = ARM_ASYNC,
+                                             .style = ARM_ACCEPTED,
                                              .operations = "serverKeyAzureAsyncOperation",
+                                             .results = "serverKeyOperationResults",
+                                             .upsert = "UpsertServerKey",
                                              .hidden = true,
                                              .put = put_key,
                                              .del = delete_key};
@@ -283,16 +287,20 @@ static const struct arm_action protector_actions[] = {
 const struct arm_type sql_instance_protector_type = {
     .name = "Microsoft.Sql/managedInstances/encryptionProtector",
     .methods = PROTECTOR_METHODS,
-    .style = ARM_ASYNC,
+    .style = ARM_ACCEPTED,
     .operations = "managedInstanceEncryptionProtectorAzureAsyncOperation",
+    .results = "managedInstanceEncryptionProtectorOperationResults",
+    .upsert = "UpsertManagedServerEncryptionProtector",
     .hidden = true,
     .put = put_protector,
     .actions = protector_actions};
 const struct arm_type sql_server_protector_type = {
     .name = "Microsoft.Sql/servers/encryptionProtector",
     .methods = PROTECTOR_METHODS,
-    .style = ARM_ASYNC,
+    .style = ARM_ACCEPTED,
     .operations = "encryptionProtectorAzureAsyncOperation",
+    .results = "encryptionProtectorOperationResults",
+    .upsert = "UpsertEncryptionProtector",
     .hidden = true,
     .put = put_protector,
     .actions = protector_actions};

@@ -27,8 +27,8 @@ COMMANDS = ["up", "down", "status", "env", "activate", "security-domain download
             "role definition list", "role definition create", "role definition delete", "role assignment list",
             "role assignment create", "role assignment delete", "audit tail", "audit verify",
             "pool status", "pool roll", "partition list", "partition add", "partition remove", "partition transfer",
-            "partition certificate", "plan"]
-NEEDS = {"security-domain download": "--sd-wrapping-keys", "role definition create": "--role-definition",
+            "partition certificate", "plan", "bill", "subscription show", "subscription set-state"]
+NEEDS = {"security-domain download": "--sd-wrapping-keys", "subscription set-state": "--state", "role definition create": "--role-definition",
          "role definition delete": "--name", "role assignment create": "--role", "role assignment delete": "--name",
          **{c: "--name" for c in COMMANDS if c.startswith("key ") and c not in ("key list", "key list-deleted")}}
 
