@@ -225,7 +225,7 @@ static void finish_put(struct fabric *f, const struct request *rq, const struct 
                        const struct arm_put *p, struct bytes json, struct answer *a)
 {
     char operation[UUID_TEXT_LEN + 1], key[STATE_KEY_MAX + 1];
-    unsigned status = d->exists ? 200 : 201;
+    unsigned status = d->exists || p->type->plain ? 200 : 201;
     arm_stage(f, rq, d->id, json);
     bool started = p->operation != NULL, accepted = p->type->style == ARM_ACCEPTED;
     if (!started && p->type->style != ARM_ASYNC && !accepted) {

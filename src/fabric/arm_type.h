@@ -118,6 +118,7 @@ struct arm_type {
     const char *results;    /* ARM_ACCEPTED: the word in Location; NULL: operations, monitor=true */
     const char *upsert;
     bool located; /* has a location (required) and tags; top-level types of a group */
+    bool plain;   /* ARM_AT_ONCE: PUT of a new one answers 200, too */
     bool hidden;  /* not in the list of all resources */
     arm_put_fn *put;
     arm_delete_fn *del;               /* NULL: just goes */

@@ -112,6 +112,7 @@ const struct arm_type diagnostic_setting_type = {
     .name = "Microsoft.Insights/diagnosticSettings",
     .place = ARM_ON_SCOPE,
     .methods = ARM_GET | ARM_LIST | ARM_PUT | ARM_DELETE,
+    .plain = true,
     .hidden = true,
     .put = put_setting,
 };

@@ -359,6 +359,7 @@ static bool put_account(struct fabric *f, const struct request *rq, struct arm_p
 const struct arm_type storage_account_type = {.name = "Microsoft.Storage/storageAccounts",
                                               .methods = ARM_ALL,
                                               .located = true,
+                                              .plain = true,
                                               .put = put_account,
                                               .del = consumer_delete};
 

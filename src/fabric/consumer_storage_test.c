@@ -26,7 +26,7 @@ static void a_plain_account(void **state)
     struct rig *r = *state;
     make_group(r);
     rig_ask(r, "POST", CHECK, "{\"name\":\"contoso1\",\"type\":\"x\"}", 200);
-    rig_ask(r, "PUT", ACCOUNT, PLAIN, 201);
+    rig_ask(r, "PUT", ACCOUNT, PLAIN, 200);
     rig_expect(r, rig_at(r, 0, "sku"), "tier", "Standard");
     rig_expect(r, 0, "kind", "StorageV2");
     rig_expect(r, encryption(r), "keySource", "Microsoft.Storage");
@@ -54,7 +54,7 @@ static void a_key_for_an_account(void **state)
 {
     struct rig *r = *state;
     make_group(r);
-    rig_ask(r, "PUT", ACCOUNT, PLAIN, 201);
+    rig_ask(r, "PUT", ACCOUNT, PLAIN, 200);
     rig_ask(r, "PATCH", ACCOUNT, "{\"properties\":{" CMK("other", "") "}}", 400);
     rig_expect_error(r, "InvalidRequestPropertyValue");
     rig_ask(r, "PATCH", ACCOUNT,
@@ -115,7 +115,7 @@ static void a_new_account_with_a_key(void **state)
              "\"keyvaulturi\":\"https://other.managedhsm.azure.net/\"},\"identity\":{"
              "\"userAssignedIdentity\":\"%s\"}}}}",
              id, id);
-    rig_ask(r, "PUT", ACCOUNT, body, 201);
+    rig_ask(r, "PUT", ACCOUNT, body, 200);
     rig_expect(r, rig_at(r, encryption(r), "identity"), "userAssignedIdentity", id);
     rig_expect(r, rig_at(r, rig_at(r, encryption(r), "services"), "queue"), "keyType", "Account");
     rig_expect(r, rig_at(r, 0, "sku"), "tier", "Premium");
@@ -142,7 +142,7 @@ static void purge_protection(void **state)
     struct rig *r = *state;
     make_group(r);
     make_hsm(r);
-    rig_ask(r, "PUT", ACCOUNT, PLAIN, 201);
+    rig_ask(r, "PUT", ACCOUNT, PLAIN, 200);
     rig_ask(r, "PATCH", ACCOUNT,
             "{\"identity\":{\"type\":\"SystemAssigned\"},\"properties\":{" CMK("guarded", "") "}}",
             400);
@@ -165,7 +165,7 @@ static void encryption_scopes(void **state)
     struct rig *r = *state;
     make_group(r);
     rig_ask(r, "PUT", ACCOUNT "/encryptionScopes/s1", "{\"properties\":{}}", 404);
-    rig_ask(r, "PUT", ACCOUNT, PLAIN, 201);
+    rig_ask(r, "PUT", ACCOUNT, PLAIN, 200);
     rig_ask(r, "PUT", ACCOUNT "/encryptionScopes/s1", "{\"properties\":{}}", 201);
     rig_expect(r, rig_at(r, 0, "properties"), "source", "Microsoft.Storage");
     rig_expect(r, rig_at(r, 0, "properties"), "state", "Enabled");
@@ -201,7 +201,7 @@ static void diagnostic_settings(void **state)
             "{\"properties\":{" SINK "," LOGS
             ",\"metrics\":[{\"category\":\"AllMetrics\",\"enabled\":true,\"retentionPolicy\":{"
             "\"enabled\":false,\"days\":0}}]}}",
-            201);
+            200);
     rig_expect(r, 0, "type", "Microsoft.Insights/diagnosticSettings");
     rig_ask(r, "GET", SETTINGS "/audit", "", 200);
     rig_expect(r, rig_at(r, 0, "properties"), "workspaceId", "/subscriptions/x/w");
@@ -230,7 +230,7 @@ static void diagnostic_settings(void **state)
                 "{\"properties\":{" SINK
                 ",\"logs\":[{\"categoryGroup\":\"allLogs\",\"enabled\":true}]"
                 "}}",
-                i < 6 ? 201 : 409);
+                i < 6 ? 200 : 409);
     }
     rig_ask(r, "PUT", GROUP "/providers/Microsoft.Insights/diagnosticSettings/x",
             "{\"properties\":{" SINK "}}", 400);

@@ -89,3 +89,71 @@ def test_plan_questions_on_a_terminal():
     assert [x["keys"] for x in r["pools"]] == [6, 6] and [x["roleAssignments"] for x in r["pools"]] == [3, 3]
     assert "every 365 days" in json.dumps(r["notes"])
     assert err.count("?") + err.count(":") >= 9
+
+
+# ---- the bill of an installation
+
+@pytest.fixture(scope="module")
+def pool():
+    p = keyhold.Pool(name="metered")
+    try:
+        p.start()
+        yield p
+    finally:
+        p.stop()
+
+
+def bill(p, *args):
+    return json.loads(p.cli("bill", "--json", *args).stdout)
+
+
+def test_bill_of_the_first_pool(pool, tmp_path):
+    b = bill(pool)
+    assert [(x["pool"], x["state"], x["hours"], x["cost"]) for x in b["pools"]] == [("metered", "active", 24, "76.80")]
+    assert b["total"]["total"] == "76.80" and b["regions"][0]["hours"] == 24
+    assert any("000" in n and "002" in n for n in b["notes"])
+    assert bill(pool, "--month", "2020-01")["pools"] == []
+    text = pool.cli("bill").stdout
+    assert "metered" in text and "total USD 76.80" in text and "002 says" in text
+    book = tmp_path / "book.json"
+    book.write_text(pool.cli("bill", "--show-price-book").stdout.replace('"3.20"', '"1.50"').replace("24", "1"))
+    assert bill(pool, "--price-book", str(book))["total"]["total"] == "1.50"
+    book.write_text("{}")
+    r = pool.cli("bill", "--price-book", str(book), check=False)
+    assert r.returncode == 1 and "name must be a text" in r.stderr
+    r = pool.cli("bill", "--month", "May", check=False)
+    assert r.returncode == 2 and "--month: YYYY-MM" in r.stderr
+
+
+def test_bill_goes_on_over_restarts(pool):
+    begun = bill(pool)["pools"][0]["provisioned"]
+    pool.down()
+    pool.up()
+    after = bill(pool)["pools"]
+    assert [x["provisioned"] for x in after] == [begun]
+
+
+def test_a_disabled_subscription(pool, make_az):
+    """The commands of document 002: list-deleted fails with its text, and nothing is purged until it is enabled."""
+    az = make_az(pool.client_env())
+    az("login", "--service-principal", "-u", pool.env["KEYHOLD_CLIENT_ID"], "-p", pool.env["KEYHOLD_CLIENT_SECRET"],
+       "-t", pool.env["KEYHOLD_TENANT"])
+    az("keyvault", "delete", "--hsm-name", "metered")
+    assert [x["state"] for x in bill(pool)["pools"]] == ["deleted"]
+    assert pool.cli("subscription", "set-state", "--state", "Disabled").stdout == "Disabled\n"
+    assert pool.cli("subscription", "show").stdout == "Disabled\n"
+    _, err = az.fails("keyvault", "list-deleted", "--resource-type", "hsm")
+    assert "(ProviderError) Resource provider 'Microsoft.KeyVault' failed to return collection response for type 'deletedManagedHSMs'." in err
+    assert "Code: ProviderError" in err
+    _, err = az.fails("keyvault", "purge", "--hsm-name", "metered", "--location", "local")
+    assert "ReadOnlyDisabledSubscription" in err
+    _, err = az.fails("group", "create", "-n", "other", "-l", "local")
+    assert "ReadOnlyDisabledSubscription" in err
+    assert az("account", "list", "--refresh", "--all")[0]["state"] == "Disabled"
+    assert [x["state"] for x in bill(pool)["pools"]] == ["deleted"], "the meter runs on"
+    r = pool.cli("subscription", "set-state", "--state", "Asleep", check=False)
+    assert r.returncode == 1 and "InvalidSubscriptionState" in r.stderr
+    pool.cli("subscription", "set-state", "--state", "Enabled")
+    assert [x["name"] for x in az("keyvault", "list-deleted", "--resource-type", "hsm")] == ["metered"]
+    az("keyvault", "purge", "--hsm-name", "metered", "--location", "local")
+    assert [(x["state"], x["hours"]) for x in bill(pool)["pools"]] == [("purged", 24)]
