@@ -91,6 +91,16 @@ def check_operations(text, known):
     return len(there)
 
 
+def check_control_plane(text, known):
+    for operation, _, status, test, remark in rows(text, "Control plane", 5):
+        where = f"control plane, {operation}"
+        if status not in ("done", "partial", "missing"):
+            say(f"{where}: status '{status}'")
+        if status == "partial" and (not remark or "::" not in test):
+            say(f"{where}: partial, but no test or no gap is named")
+        check_tests(where, status, test, known)
+
+
 def check_promises(text, known):
     table = rows(text, "Promises", 5)
     every = [f"{s}-{i:02}" for s, n in PROMISES.items() for i in range(1, n + 1)]
@@ -144,6 +154,7 @@ def main():
     text = (ROOT / "docs/PARITY.md").read_text()
     known = tests()
     n = check_operations(text, known)
+    check_control_plane(text, known)
     check_promises(text, known)
     for file, name in re.findall(r"`(\w+)::(\w+)`", text):
         if name not in known.get(file, ()):

@@ -66,6 +66,9 @@ bool hsm_conflict(struct answer *a, const char *name);
 void hsm_protection(const struct fabric *f, const struct hsm_pool *p, const struct json_doc *r,
                     int64_t *ret_days, bool *ret_protected);
 
+/* Keys through Resource Manager: not here, and nothing says otherwise. */
+fabric_handler hsm_keys_refused;
+
 #define HSM_ALLOCATING "Resource creation in progress. Allocating hardware..."
 #define HSM_STARTING   "Resource creation in progress. Starting service..."
 #define HSM_READY      "The Managed HSM is provisioned and ready to use."

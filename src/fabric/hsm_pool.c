@@ -218,3 +218,26 @@ void hsm_protection(const struct fabric *f, const struct hsm_pool *p, const stru
     if (json_bool(r, json_get(r, o, "enablePurgeProtection"), &on) == HSM_OK && on)
         *ret_protected = true;
 }
+
+void hsm_keys_refused(struct fabric *f, const struct request *rq, struct answer *a)
+{
+    struct arm_resource r;
+    char id[ARM_ID_MAX + 1];
+    const char *right =
+        rq->http->head->method == HTTP1_GET ? HSM_TYPE "/keys/read" : HSM_TYPE "/keys/write";
+    /* The HSM's id is the path's first eight segments. */
+    const struct bytes last = rq->url.seg[7];
+    struct bytes scope = bytes_of(rq->url.path.p, (size_t)(last.p + last.n - rq->url.path.p));
+    if (!arm_may(f, rq, right, scope)) {
+        arm_forbid(rq, right, scope, a);
+        return;
+    }
+    snprintf(id, sizeof id, "%.*s", (int)scope.n, (const char *)scope.p);
+    if (!arm_find(f, scope, &r))
+        arm_not_found(a, id);
+    else
+        arm_error(a, 501, "NotImplemented",
+                  "This server version does not manage keys through Resource Manager, whatever the "
+                  "HSM's setting AllowKeyManagementOperationsThroughARM says. Use the HSM's own "
+                  "endpoint.");
+}

@@ -448,6 +448,22 @@ static void connections(void **state)
     assert_non_null(strstr(r->last_configure, "\"endpoints\":[]"));
 }
 
+static void no_keys_through_resource_manager(void **state)
+{
+    struct rig *r = *state;
+    make_hsm(r);
+    rig_ask(r, "GET", HSM "/keys", "", 501);
+    rig_expect_error(r, "NotImplemented");
+    rig_ask(r, "PUT", HSM "/keys/k", "{\"properties\":{\"kty\":\"RSA-HSM\"}}", 501);
+    rig_ask(r, "GET", HSM "/keys/k", "", 501);
+    rig_ask(r, "GET", HSM "/keys/k/versions", "", 501);
+    rig_ask(r, "GET", HSM "/keys/k/versions/v", "", 501);
+    rig_ask(r, "GET", GROUP TYPE "/absent/keys", "", 404);
+    r->who = &r->f->provider.dir.guest;
+    rig_ask(r, "GET", HSM "/keys", "", 403);
+    rig_expect_error(r, "AuthorizationFailed");
+}
+
 /* The fabric ends after that many steps, forgets what was under way, and comes back. */
 static void restart_after(struct rig *r, unsigned steps)
 {
@@ -532,6 +548,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_and_pages, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(names, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(connections, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(no_keys_through_resource_manager, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_restart_after_every_step, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(the_first_pool, rig_setup, rig_teardown),
     };
