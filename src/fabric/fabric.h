@@ -24,6 +24,10 @@ struct fabric_config {
     /* "HOST:PORT" where nodes of other hosts connect to (NULL: none may), and the same as they see
      * it (NULL: equal). */
     const char *nodes_listen, *nodes_address;
+    /* One of several instances, 1 to 3 (0: the only one): where the others connect to, and where
+     * they all are, "1=HOST:PORT,2=...". */
+    unsigned instance;
+    const char *peer_listen, *peers;
     /* NULL: the state is in memory, no node is asked, and operations are stepped by
      * operations_run() only (tests). */
     uv_loop_t *loop;

@@ -105,6 +105,21 @@ static void answer_nomem(struct fabric *f, fabric_reply_fn reply, void *ctx)
     reply(ctx, &a);
 }
 
+static void on_fresh(void *ctx, hsm_err err)
+{
+    struct held *h = ctx;
+    if (err == HSM_OK) {
+        run(h);
+        return;
+    }
+    struct fabric *f = h->fabric;
+    struct answer a = {.headers = wr_of(f->header_buf, sizeof f->header_buf),
+                       .body = wr_of(f->body_buf, sizeof f->body_buf)};
+    answer_header(&a, "Content-Type", "application/json; charset=utf-8");
+    refuse(&a, err);
+    finish(h, &a);
+}
+
 void fabric_ask(struct fabric *f, const struct http_request *http, uint64_t now_ms,
                 fabric_reply_fn reply, void *ctx)
 {
@@ -118,7 +133,7 @@ void fabric_ask(struct fabric *f, const struct http_request *http, uint64_t now_
     }
     *h = (struct held){
         .fabric = f, .http = http, .now_ms = now_ms, .changes = c, .reply = reply, .ctx = ctx};
-    run(h);
+    state_fresh(f->state, on_fresh, h);
 }
 
 /* Into the fabric's own buffers, where it may be already. */

@@ -6,6 +6,7 @@
 #include "fabric/arm_group.h"
 #include "fabric/fabric.h"
 #include "fabric/hsm.h"
+#include "fabric/instances.h"
 #include "fabric/meter.h"
 #include "fabric/node_registry.h"
 #include "fabric/nodes_part.h"
@@ -47,14 +48,26 @@ static void on_wake(void *ctx)
         (void)uv_timer_start(&f->timer, on_timer, 0, 0);
 }
 
-static void on_ready(void *ctx)
+/* Of several instances, the one that leads makes what must be there, and steps the operations. */
+static void on_leads(void *ctx, bool leads)
 {
     struct fabric *f = ctx;
+    if (!leads) {
+        operations_pause(f->operations);
+        return;
+    }
     for (size_t i = 0; i < PARTS; i++) {
         if (parts[i].ready != NULL)
             parts[i].ready(f);
     }
     operations_resume(f->operations);
+}
+
+static void on_ready(void *ctx)
+{
+    struct fabric *f = ctx;
+    if (f->config.instance != 0)
+        instances_note(&f->config);
     if (f->config.ready != NULL)
         f->config.ready(f->config.ctx);
 }
@@ -76,14 +89,13 @@ static hsm_err open_parts(struct fabric *f)
 
 static hsm_err open_on_loop(struct fabric *f, uint64_t now_ms, char *text, size_t cap)
 {
-    const struct fabric_config *c = &f->config;
-    const struct state_config sc = {.dir = c->home, .instance = 1};
-    const struct state_handlers h = {.ctx = f, .ready = on_ready, .fatal = on_fatal};
-    if (uv_timer_init(c->loop, &f->timer) != 0)
+    const struct state_handlers h = {
+        .ctx = f, .ready = on_ready, .leads = on_leads, .fatal = on_fatal};
+    if (uv_timer_init(f->config.loop, &f->timer) != 0)
         return HSM_E_IO;
     f->timer.data = f;
     f->has_timer = true;
-    TRY(state_open(c->loop, &sc, &h, &f->state, text, cap));
+    TRY(instances_open(&f->config, &h, now_ms, &f->state, text, cap));
     return nodes_part_open(f, now_ms, text, cap);
 }
 
@@ -119,7 +131,7 @@ hsm_err fabric_open(const struct fabric_config *config, uint64_t now_ms, struct 
         return e;
     }
     if (config->loop == NULL)
-        on_ready(f);
+        on_leads(f, true);
     *ret = f;
     return HSM_OK;
 }

@@ -9,6 +9,7 @@ const char server_usage[] =
     "                      --hsm-suffix SUFFIX[:PORT]  --door PATH | --listen ADDR:PORT\n"
     "                      [--pool NAME] [--region NAME] [--ready-fd N]\n"
     "                      [--nodes ADDR:PORT [--nodes-address HOST:PORT]]\n"
+    "                      [--instance N --peer-listen HOST:PORT --peers 1=HOST:PORT,2=...,3=...]\n"
     "PORT 0 of --listen: any.\n";
 
 enum option_id {
@@ -24,6 +25,9 @@ enum option_id {
     OPT_READY_FD,
     OPT_NODES,
     OPT_NODES_ADDRESS,
+    OPT_INSTANCE,
+    OPT_PEER_LISTEN,
+    OPT_PEERS,
 };
 
 static bool take(struct server_options *o, int id, const char *arg)
@@ -41,9 +45,18 @@ static bool take(struct server_options *o, int id, const char *arg)
         [OPT_READY_FD] = NULL,
         [OPT_NODES] = &o->fabric.nodes_listen,
         [OPT_NODES_ADDRESS] = &o->fabric.nodes_address,
+        [OPT_INSTANCE] = NULL,
+        [OPT_PEER_LISTEN] = &o->fabric.peer_listen,
+        [OPT_PEERS] = &o->fabric.peers,
     };
     if (id == OPT_LISTEN)
         return text_listen(arg, o->listen_addr, sizeof o->listen_addr, &o->listen_port);
+    if (id == OPT_INSTANCE) {
+        if (!text_number(arg, 3, &fd) || fd < 1)
+            return false;
+        o->fabric.instance = (unsigned)fd;
+        return true;
+    }
     if (id == OPT_READY_FD) {
         if (!text_number(arg, 65535, &fd))
             return false;
@@ -68,6 +81,10 @@ static const char *missing(const struct server_options *o)
         return "--origin https://...";
     if (o->fabric.hsm_suffix == NULL)
         return "--hsm-suffix";
+    bool has_all = o->fabric.peer_listen != NULL && o->fabric.peers != NULL;
+    bool has_one = o->fabric.peer_listen != NULL || o->fabric.peers != NULL;
+    if (o->fabric.instance != 0 ? !has_all : has_one)
+        return "--instance, --peer-listen and --peers together";
     if (o->fabric.nodes_listen != NULL && strrchr(o->fabric.nodes_listen, ':') == NULL)
         return "--nodes ADDR:PORT";
     if (o->door == NULL && o->listen_addr[0] == 0)
@@ -87,6 +104,9 @@ bool server_options_parse(int argc, char **argv, struct server_options *ret, cha
         {"hsm-suffix", required_argument, NULL, OPT_SUFFIX},
         {"pool", required_argument, NULL, OPT_POOL},
         {"region", required_argument, NULL, OPT_REGION},
+        {"instance", required_argument, NULL, OPT_INSTANCE},
+        {"peer-listen", required_argument, NULL, OPT_PEER_LISTEN},
+        {"peers", required_argument, NULL, OPT_PEERS},
         {"nodes", required_argument, NULL, OPT_NODES},
         {"nodes-address", required_argument, NULL, OPT_NODES_ADDRESS},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},

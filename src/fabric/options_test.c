@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include "fabric/server.h"
 
-#define ARGS_MAX 12
+#define ARGS_MAX 14
 #define MUST                                                                                       \
     "--home=/h", "--cert=c", "--key=k", "--origin=https://localhost:8443",                         \
         "--hsm-suffix=managedhsm.localhost:8443"
@@ -46,6 +46,11 @@ static void good(void **state)
     assert_true(PARSE(&o, MUST, "--listen=[::1]:8443"));
     assert_string_equal(o.listen_addr, "::1");
     assert_int_equal(o.listen_port, 8443);
+    assert_true(PARSE(&o, MUST, "--door=/d", "--nodes=0.0.0.0:7443", "--nodes-address=h:7443"));
+    assert_string_equal(o.fabric.nodes_address, "h:7443");
+    assert_int_equal(o.fabric.instance, 0);
+    assert_true(PARSE(&o, MUST, "--door=/d", "--instance=3", "--peer-listen=h:1", "--peers=1=h:1"));
+    assert_int_equal(o.fabric.instance, 3);
 }
 
 static void bad(void **state)
@@ -54,6 +59,10 @@ static void bad(void **state)
     struct server_options o;
     assert_false(PARSE(&o, MUST));
     assert_false(PARSE(&o, "--door=/d"));
+    assert_false(PARSE(&o, MUST, "--door=/d", "--nodes=7443"));
+    assert_false(PARSE(&o, MUST, "--door=/d", "--instance=2"));
+    assert_false(PARSE(&o, MUST, "--door=/d", "--peers=1=h:1", "--peer-listen=h:1"));
+    assert_false(PARSE(&o, MUST, "--door=/d", "--instance=4", "--peer-listen=h:1", "--peers=1=h"));
     assert_false(PARSE(&o, MUST, "--listen=8443"));
     assert_false(PARSE(&o, MUST, "--listen=:8443"));
     assert_false(PARSE(&o, MUST, "--listen=127.0.0.1:65536"));

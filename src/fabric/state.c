@@ -206,6 +206,14 @@ hsm_err state_open_memory(struct state **ret)
     return HSM_OK;
 }
 
+void state_fresh(struct state *s, state_done_fn done, void *ctx)
+{
+    if (s->disk != NULL)
+        state_disk_fresh(s, done, ctx);
+    else
+        done(ctx, HSM_OK);
+}
+
 void state_free(struct state *s)
 {
     for (size_t kind = 0; kind < STATE__KINDS; kind++) {

@@ -76,6 +76,10 @@ const struct document *changes_get(const struct changes *c, enum state_kind kind
 typedef void (*state_done_fn)(void *ctx, hsm_err err);
 void state_commit(struct state *s, const struct changes *c, state_done_fn done, void *ctx);
 
+/* HSM_OK: whatever was committed before the call, by any instance, is in the state. With one
+ * instance at once. HSM_E_UNAVAILABLE: the instances do not reach each other. */
+void state_fresh(struct state *s, state_done_fn done, void *ctx);
+
 /* Called for each document that a commit changed, after all changes of the commit are visible. now:
  * NULL when it was deleted. May stage and commit nothing itself; for that, remember and come back.
  * For the life of the state. HSM_E_RANGE: too many watchers. */
@@ -94,6 +98,9 @@ struct state_config {
 struct state_handlers {
     void *ctx;
     void (*ready)(void *ctx); /* once: everything is there, and commits go through */
+    /* One instance at a time leads; that is the only one, before ready(), or whichever the
+     * instances agree on. What must not be done twice at once is done there. May be NULL. */
+    void (*leads)(void *ctx, bool leads);
     /* It cannot go on; nothing that was reported is lost. The process should end. */
     void (*fatal)(void *ctx, hsm_err err, const char *text);
 };

@@ -144,6 +144,9 @@ static void on_committed(void *ctx, uint64_t index, bool accepted, struct bytes 
     }
     state_seal_head(&d->seal, d->state->version, &d->sum, head);
     store_applied(d->store, index, bytes_of(head, sizeof head));
+    d->applied = index;
+    if (d->has_peers)
+        state_peers_applied(d);
 }
 
 /* ---- committing ---- */
@@ -283,6 +286,16 @@ static void on_proved(void *ctx, hsm_err err)
             prove(d);
         return;
     }
+    d->leads = true;
+    if (d->handlers.leads != NULL)
+        d->handlers.leads(d->handlers.ctx, true);
+    state_disk_ready(d);
+}
+
+void state_disk_ready(struct state_disk *d)
+{
+    if (d->ready || d->state->closed)
+        return;
     d->ready = true;
     d->handlers.ready(d->handlers.ctx);
 }
@@ -306,7 +319,9 @@ static void prove(struct state_disk *d)
 static void on_leader(void *ctx, bool is_leader)
 {
     struct state_disk *d = ctx;
-    if (is_leader && !d->ready && !d->proving)
+    if (d->has_peers)
+        state_peers_leader(d, is_leader);
+    else if (is_leader && !d->ready && !d->proving)
         prove(d);
 }
 
@@ -330,10 +345,17 @@ static hsm_err open_store(uv_loop_t *loop, const struct state_config *cfg, struc
                                     .address = cfg->address != NULL ? cfg->address : "127.0.0.1:0",
                                     .peers = cfg->peers,
                                     .map_size = MAP_SIZE};
-    const struct store_callbacks cb = {
-        .ctx = d, .committed = on_committed, .leader = on_leader, .fatal = on_fatal};
+    const struct store_callbacks cb = {.ctx = d,
+                                       .committed = on_committed,
+                                       .leader = on_leader,
+                                       .fatal = on_fatal,
+                                       .message = state_peers_message};
     TRY(store_open(loop, &sc, &cb, &d->store, text, cap));
     TRY(state_load(d, text, cap));
+    d->applied = store_loaded_index(d->store);
+    d->self = cfg->instance;
+    if (cfg->peers != NULL)
+        TRY(state_peers_open(loop, d));
     hsm_err e = store_start(d->store);
     if (e != HSM_OK)
         snprintf(text, cap, "%s", store_failure(d->store));
@@ -363,19 +385,32 @@ hsm_err state_open(uv_loop_t *loop, const struct state_config *cfg, const struct
     return HSM_OK;
 }
 
-static void on_store_closed(void *ctx)
+static void release(struct state_disk *d)
 {
-    struct state_disk *d = ctx;
     void (*done)(void *ctx) = d->closed;
-    void *done_ctx = d->closed_ctx;
-    if (d->current != NULL)
-        finish(d, HSM_E_UNAVAILABLE);
-    state_next(d->state);
+    void *ctx = d->closed_ctx;
     state_free(d->state);
     secret_wipe(d, sizeof *d);
     free(d);
     if (done != NULL)
-        done(done_ctx);
+        done(ctx);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    release(h->data);
+}
+
+static void on_store_closed(void *ctx)
+{
+    struct state_disk *d = ctx;
+    if (d->current != NULL)
+        finish(d, HSM_E_UNAVAILABLE);
+    state_next(d->state);
+    if (d->has_peers)
+        uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+    else
+        release(d);
 }
 
 void state_disk_close(struct state *s, void (*done)(void *ctx), void *ctx)
@@ -383,6 +418,8 @@ void state_disk_close(struct state *s, void (*done)(void *ctx), void *ctx)
     struct state_disk *d = s->disk;
     d->closed = done;
     d->closed_ctx = ctx;
+    if (d->has_peers)
+        state_peers_end(d);
     if (d->store != NULL)
         store_close(d->store, on_store_closed, d);
     else

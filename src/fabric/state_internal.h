@@ -66,6 +66,7 @@ HSM_MUST_USE hsm_err state_take(struct state *s, struct document *doc, bool is_d
 void state_free(struct state *s);
 /* Send a commit on its way; *k is owned then, and state_next() will be called. */
 HSM_MUST_USE hsm_err state_disk_commit(struct state *s, struct state_commit *k);
+void state_disk_fresh(struct state *s, state_done_fn done, void *ctx);
 void state_disk_close(struct state *s, void (*done)(void *ctx), void *ctx);
 void state_tell(struct state *s, enum state_kind kind, struct bytes key);
 /* The commit under way has ended: report it, and go on with those that wait. */
