@@ -59,12 +59,18 @@ static void check_ready(struct node *n)
 
 /* ---- door and fabric ---- */
 
+void node_send_door(struct node *n, const char *text)
+{
+    size_t m = strlen(text);
+    if (n->door_fd >= 0 && send(n->door_fd, text, m, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)m)
+        log_warn("the door does not take messages: %s", strerror(errno));
+}
+
 void node_tell_door(struct node *n, const struct node_pool *p, bool is_there)
 {
     char text[64];
-    int m = snprintf(text, sizeof text, "%s %s", is_there ? "pool" : "gone", p->name);
-    if (n->door_fd >= 0 && send(n->door_fd, text, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) != m)
-        log_warn("the door does not take messages: %s", strerror(errno));
+    (void)snprintf(text, sizeof text, "%s %s", is_there ? "pool" : "gone", p->name);
+    node_send_door(n, text);
 }
 
 /* A new door is told which pools there are before it starts. */
@@ -81,6 +87,7 @@ static bool open_door_control(struct node *n)
     for (unsigned i = 0; i < n->pool_n; i++)
         if (n->pool[i]->run)
             node_tell_door(n, n->pool[i], true);
+    node_endpoints_tell(n);
     return true;
 }
 
@@ -240,6 +247,7 @@ static bool open_all(struct node *n, const struct supervisor_options *o, char *t
         !node_pools_load(n, text, cap))
         return false;
     node_purge_rest(n);
+    node_endpoints_load(n);
     return true;
 }
 

@@ -27,6 +27,13 @@ struct node_pool {
     char why[200];              /* it has failed; "": it has not */
 };
 
+#define NODE_ENDPOINTS_MAX 128
+/* A private endpoint's listener. */
+struct node_endpoint {
+    char id[201];
+    char text[640]; /* for the door */
+};
+
 struct node_client {
     int fd;     /* -1: free */
     char *line; /* NODE_LINE_MAX */
@@ -37,6 +44,8 @@ struct node_client {
 struct node {
     struct installation in;
     struct unit door, fabric;
+    struct node_endpoint endpoint[NODE_ENDPOINTS_MAX];
+    unsigned endpoint_n;
     int door_fd;                            /* messages for the door; -1: it does not run */
     struct node_pool *pool[NODE_POOLS_MAX]; /* the first one first */
     unsigned pool_n;
@@ -52,6 +61,8 @@ struct node {
 /* The start fails: text, a line, goes to who waits for readiness. */
 void node_give_up(struct node *n, const char *text);
 
+/* A message for the door, when it runs. */
+void node_send_door(struct node *n, const char *text);
 /* The door is told that the pool is there for clients, or that it is not. */
 void node_tell_door(struct node *n, const struct node_pool *p, bool is_there);
 
@@ -93,6 +104,12 @@ const char *node_purge(struct node *n, struct node_pool *p, char *text, size_t c
 void node_purge_rest(struct node *n);
 const char *node_configure(struct node *n, const struct node_pool *p, const struct json_doc *d,
                            char *text, size_t cap);
+
+/* ---- node_endpoints.c ---- */
+const char *node_endpoints(struct node *n, const struct json_doc *d, char *text, size_t cap);
+void node_endpoints_load(struct node *n);
+/* All of them, to a new door. */
+void node_endpoints_tell(struct node *n);
 
 /* ---- noded.c ---- */
 bool noded_open(struct node *n);

@@ -7,6 +7,8 @@
  *   {"op":"start","name":POOL}  {"op":"stop","name":POOL}            then watch its state
  *   {"op":"purge","name":POOL}                     destroys one that does not run
  *   {"op":"configure","name":POOL,"settings":{...}}
+ *   {"op":"endpoints","list":[{"id","pool","address","port","device","netns"}]}   all that are
+ * wanted
  *     -> {"ok":true}
  * or {"ok":false,"code":"conflict|not-found|bad|busy|failed","text":...}. All may be asked again.
  */
@@ -103,14 +105,21 @@ static const char *configure(struct node *n, const struct asked *a, struct json_
     return node_configure(n, a->p, a->d, a->text, a->cap);
 }
 
+static const char *endpoints(struct node *n, const struct asked *a, struct json_wr *j)
+{
+    (void)j;
+    return node_endpoints(n, a->d, a->text, a->cap);
+}
+
 static const struct {
     const char *name;
     operation *fn;
     bool needs_name, needs_pool;
 } operations[] = {
-    {"status", status, false, false}, {"make", make, true, false},
-    {"start", start, true, true},     {"stop", stop, true, true},
-    {"purge", purge, true, false},    {"configure", configure, true, true},
+    {"status", status, false, false},       {"make", make, true, false},
+    {"start", start, true, true},           {"stop", stop, true, true},
+    {"purge", purge, true, false},          {"configure", configure, true, true},
+    {"endpoints", endpoints, false, false},
 };
 
 static const char *perform(struct node *n, struct bytes line, struct json_wr *j, char *text,

@@ -384,3 +384,41 @@ def test_the_first_pool_is_destroyed():
         n.ok("make", name="only", pool=n.wanted(partitions=1))
         n.start("only")
         assert Other(p, "only").call("GET", "/keys").status_code == 403
+
+
+def test_private_endpoints(node, first):
+    """The door opens the listeners that are wanted, in the order of the node's list; a new door, and a new node, too."""
+    node.ok("make", name="second", pool=node.wanted(partitions=1))
+    node.start("second")
+    port = keyhold.free_port()
+    entry = {"id": "/s/pe1", "pool": "second", "address": "127.0.0.1", "port": port, "device": "lo"}
+
+    def listens(at):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", at), timeout=2):
+            return True
+        return False
+
+    def eventually(what):
+        end = time.monotonic() + 10
+        while not what():
+            assert time.monotonic() < end, first.logs()
+            time.sleep(0.02)
+    for bad in ({"id": "a b"}, {"pool": "x"}, {"port": 0}, {"address": ""}, {"device": 7}):
+        node.refused("bad", "endpoints", list=[{**entry, **bad}])
+    node.refused("bad", "endpoints", list=[entry, entry])
+    node.refused("bad", "endpoints")
+    node.ok("endpoints", list=[entry])
+    node.ok("endpoints", list=[entry])
+    eventually(lambda: listens(port))
+    os.kill(first.pids()["door"], signal.SIGKILL)
+    eventually(lambda: not listens(port))
+    eventually(lambda: listens(port))
+    first.down()
+    assert not listens(port)
+    first.up()
+    eventually(lambda: listens(port))
+    other = keyhold.free_port()
+    node.ok("endpoints", list=[{**entry, "port": other}])
+    eventually(lambda: listens(other) and not listens(port))
+    node.ok("endpoints", list=[])
+    eventually(lambda: not listens(other))
