@@ -14,6 +14,7 @@
 #include "boundary/record_table.h"
 #include "boundary/roles.h"
 #include "boundary/seal_record.h"
+#include "model/key_class.h"
 #include "model/setting.h"
 
 #define STATE_DIGEST_LEN (1u + 5u * 8u + 2u * 32u + SEAL_MAC_LEN)
@@ -35,6 +36,7 @@ struct state {
     struct key_index active, deleted;
     struct rotation_index rotations; /* of active keys */
     uint64_t version_n;
+    uint64_t amount[KEY_CLASS__COUNT + 1]; /* of versions, by class */
     uint64_t stub_n; /* keys of which only versions were seen; 0 outside of loading and applying */
     bool has_pool;
     struct pool_info pool;

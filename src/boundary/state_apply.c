@@ -68,10 +68,16 @@ static void drop_key_if_empty(struct state *s, struct key *k)
     key_free(k);
 }
 
+static enum key_class class_of(const struct key_version *v)
+{
+    return key_class_of(v->kty, v->crv, v->bits);
+}
+
 static void drop_version(struct state *s, struct key_version *v)
 {
     key_detach(v->key, v);
     s->version_n--;
+    s->amount[class_of(v)]--;
     free(v);
 }
 
@@ -99,6 +105,7 @@ static hsm_err put_version(struct state *s, const struct opened_record *o, void 
         return err;
     }
     s->version_n++;
+    s->amount[class_of(v)]++;
     if (old != NULL)
         drop_version(s, old);
     *object = v;

@@ -48,6 +48,15 @@ static void put_auth(struct boundary *b, struct wire_status *m)
     m->issuers_known = (uint8_t)c.known;
 }
 
+static void put_amounts(const struct state *s, uint8_t buf[8 * KEY_CLASS__COUNT],
+                        struct wire_status *m)
+{
+    struct wr w = wr_of(buf, 8 * KEY_CLASS__COUNT);
+    for (unsigned i = 0; i < KEY_CLASS__COUNT; i++)
+        wr_u64(&w, s->amount[i]);
+    m->amounts = wr_view(&w);
+}
+
 bool control_status(struct boundary *b, const struct ring_frame *f)
 {
     if (f->payload.n != 0)
@@ -75,7 +84,9 @@ bool control_status(struct boundary *b, const struct ring_frame *f)
     put_auth(b, &m);
     put_queues(b, &m);
     put_stock(b, &m);
-    uint8_t buf[512];
+    uint8_t amounts[8 * KEY_CLASS__COUNT];
+    put_amounts(s, amounts, &m);
+    uint8_t buf[640];
     struct wr w = wr_of(buf, sizeof buf);
     wire_status_put(&w, &m);
     HSM_ASSERT(wr_ok(&w) == HSM_OK);

@@ -426,6 +426,7 @@ static hsm_err open_rest(struct gateway *g)
         .audit = g->shared.audit,
         .loops = g->o->loops,
         .metrics_port = metricsd_port(g->metricsd),
+        .meters = g->shared.meters,
         .region = g->shared.region,
     };
     hsm_err err = relay_new(&g->loop, g->control, g->o->issuer_connect, &g->relay);

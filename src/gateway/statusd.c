@@ -6,6 +6,7 @@
 #include "codec/json.h"
 #include "gateway/peers.h"
 #include "gateway/pool_state.h"
+#include "model/key_class.h"
 
 #define CLIENTS_MAX 16
 #define LINE_MAX_N  8192
@@ -116,6 +117,25 @@ static void put_raft(struct json_wr *j, const struct statusd_facts *facts,
     json_obj_close(j);
 }
 
+/* What a bill is made of: versions by kind of key, operations since this process started. */
+static void put_usage(struct json_wr *j, const struct statusd_facts *facts,
+                      const struct wire_status *m)
+{
+    uint64_t answers = 0, n;
+    for (unsigned i = 0; facts->meters != NULL && i < facts->loops; i++)
+        for (unsigned op = 1; op < WIRE_OP__END; op++)
+            for (unsigned c = 0; c < METER_CLASSES; c++)
+                answers += meter_read(&facts->meters[i].op[op].answers[c]);
+    put_count(j, "operations", answers);
+    struct rd r = m != NULL ? rd_of(m->amounts) : rd_of(bytes_of(NULL, 0));
+    json_name(j, "keyTypes");
+    json_obj_open(j);
+    for (unsigned i = 0; i < KEY_CLASS__COUNT && rd_u64(&r, &n) == HSM_OK; i++)
+        if (n > 0)
+            put_count(j, key_class_name((enum key_class)i), n);
+    json_obj_close(j);
+}
+
 void statusd_render(const struct statusd_facts *facts, const struct wire_status *m, struct wr *out)
 {
     struct json_wr j = json_wr_of(out);
@@ -144,6 +164,7 @@ void statusd_render(const struct statusd_facts *facts, const struct wire_status 
         if (facts->peers != NULL)
             put_raft(&j, facts, &info);
     }
+    put_usage(&j, facts, m);
     put_count(&j, "loops", facts->loops);
     if (facts->metrics_port != 0)
         put_count(&j, "metricsPort", facts->metrics_port);

@@ -6,6 +6,7 @@
 #include "gateway/audit_sink.h"
 #include "gateway/control.h"
 #include "gateway/face.h"
+#include "gateway/meter.h"
 
 struct statusd;
 
@@ -17,7 +18,8 @@ struct statusd_facts {
     const struct peers *peers; /* NULL: one partition */
     struct audit_sink *audit;  /* drained first: the file holds every line the status counts */
     unsigned loops;
-    uint16_t metrics_port; /* 0: none */
+    uint16_t metrics_port;      /* 0: none */
+    const struct meter *meters; /* of all loops; NULL: none */
     const char *region;
 };
 

@@ -105,6 +105,10 @@ void node_purge_rest(struct node *n);
 const char *node_configure(struct node *n, const struct node_pool *p, const struct json_doc *d,
                            char *text, size_t cap);
 
+/* ---- node_usage.c ---- */
+const char *node_usage(struct node *n, const struct node_pool *p, struct json_wr *j, char *text,
+                       size_t cap);
+
 /* ---- node_endpoints.c ---- */
 const char *node_endpoints(struct node *n, const struct json_doc *d, char *text, size_t cap);
 void node_endpoints_load(struct node *n);

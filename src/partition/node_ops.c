@@ -10,6 +10,8 @@
  *   {"op":"endpoints","list":[{"id","pool","address","port","device","netns"}]}   all that are
  * wanted
  *     -> {"ok":true}
+ *   {"op":"usage","name":POOL}   versions by kind; operations since the partitions here started
+ *     -> {"ok":true,"keys":{"RSA-2048":3,...},"operations":1234}
  * or {"ok":false,"code":"conflict|not-found|bad|busy|failed","text":...}. All may be asked again.
  */
 #include <errno.h>
@@ -105,6 +107,11 @@ static const char *configure(struct node *n, const struct asked *a, struct json_
     return node_configure(n, a->p, a->d, a->text, a->cap);
 }
 
+static const char *usage(struct node *n, const struct asked *a, struct json_wr *j)
+{
+    return node_usage(n, a->p, j, a->text, a->cap);
+}
+
 static const char *endpoints(struct node *n, const struct asked *a, struct json_wr *j)
 {
     (void)j;
@@ -119,7 +126,7 @@ static const struct {
     {"status", status, false, false},       {"make", make, true, false},
     {"start", start, true, true},           {"stop", stop, true, true},
     {"purge", purge, true, false},          {"configure", configure, true, true},
-    {"endpoints", endpoints, false, false},
+    {"endpoints", endpoints, false, false}, {"usage", usage, true, true},
 };
 
 static const char *perform(struct node *n, struct bytes line, struct json_wr *j, char *text,

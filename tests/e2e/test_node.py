@@ -422,3 +422,32 @@ def test_private_endpoints(node, first):
     eventually(lambda: listens(other) and not listens(port))
     node.ok("endpoints", list=[])
     eventually(lambda: not listens(other))
+
+
+def test_usage(node, first):
+    node.ok("make", name="second", pool=node.wanted(partitions=2))
+    node.refused("busy", "usage", name="second")
+    node.refused("not-found", "usage", name="nobody")
+    node.start("second")
+    assert node.ok("usage", name="second")["keys"] == {}
+    second = Other(first, "second")
+    second.cli("activate")
+    for role in (keyhold.CRYPTO_USER, keyhold.CRYPTO_OFFICER):
+        assert second.assign(role, first.env["KEYHOLD_ADMIN_OID"]).status_code == 201
+    for name, body in (("a", {"kty": "EC-HSM", "crv": "P-256"}), ("a", {"kty": "EC-HSM", "crv": "P-256K"}),
+                       ("b", {"kty": "oct-HSM", "key_size": 256}), ("c", {"kty": "RSA-HSM", "key_size": 2048})):
+        second.ok("POST", f"/keys/{name}/create", body)
+    end = time.monotonic() + 5
+    want = {"EC-P-256": 1, "EC-P-256K": 1, "RSA-2048": 1, "oct-256": 1}
+    while node.ok("usage", name="second")["keys"] != want:
+        assert time.monotonic() < end, node.ok("usage", name="second")
+    before = node.ok("usage", name="second")["operations"]
+    assert before >= 6
+    second.ok("GET", "/keys/a")
+    assert node.ok("usage", name="second")["operations"] >= before + 1
+    second.ok("DELETE", "/keys/c")
+    assert node.ok("usage", name="second")["keys"] == want, "until it is purged"
+    second.ok("DELETE", "/deletedkeys/c")
+    end = time.monotonic() + 5
+    while "RSA-2048" in node.ok("usage", name="second")["keys"]:
+        assert time.monotonic() < end
