@@ -34,6 +34,11 @@ void hsm_pool_stage_free(struct changes *c, const char *name);
 bool hsm_name_is_valid(struct bytes name);
 bool hsm_region_is_known(const struct fabric *f, const char *name);
 
+/* The node for a new pool: one of the region that is up; the embedded one for its own region and
+ * for every known name of which there is no node. false: answered. */
+bool hsm_place(struct fabric *f, const char *location, char ret_node[NODE_NAME_MAX + 1],
+               struct answer *a);
+
 /* ---- soft-deleted ones: STATE_DELETED_HSM, key: location/name in lower case ---- */
 
 struct hsm_deleted {
@@ -48,8 +53,8 @@ bool hsm_deleted_find(const struct fabric *f, struct bytes location, struct byte
 /* Move a resource there: stages the document, the pool's mark, and the end of the resource. */
 bool hsm_deleted_stage(struct fabric *f, struct changes *c, const struct hsm_pool *p,
                        const struct arm_resource *r, uint64_t now_ms);
-/* Its end. */
-void hsm_deleted_stage_end(struct changes *c, const struct hsm_pool *p);
+/* Its end, and that of its system-assigned identity. */
+void hsm_deleted_stage_end(struct fabric *f, struct changes *c, const struct hsm_pool *p);
 fabric_handler hsm_deleted_list, hsm_deleted_get, hsm_deleted_purge, hsm_name_check;
 /* Starts purges that are due. */
 operations_look_fn hsm_deleted_look;

@@ -3,8 +3,10 @@
  *    "deleted":ms,"purge":ms,"purging":bool} */
 #include <stdio.h>
 #include "base/clock.h"
+#include "base/log.h"
 #include "fabric/arm_internal.h"
 #include "fabric/hsm.h"
+#include "fabric/managed.h"
 #include "fabric/subscription.h"
 
 #define DAY_MS 86400000ull
@@ -189,11 +191,19 @@ static void stage_mark(struct changes *c, const struct hsm_deleted *d)
         changes_put(c, STATE_DELETED_HSM, bytes_str(key), wr_view(&w));
 }
 
-void hsm_deleted_stage_end(struct changes *c, const struct hsm_pool *p)
+void hsm_deleted_stage_end(struct fabric *f, struct changes *c, const struct hsm_pool *p)
 {
-    char key[STATE_KEY_MAX + 1];
-    if (key_of(bytes_str(p->location), bytes_str(p->name), key))
-        changes_delete(c, STATE_DELETED_HSM, bytes_str(key));
+    struct hsm_deleted d;
+    char key[STATE_KEY_MAX + 1], principal[UUID_TEXT_LEN + 1];
+    if (!key_of(bytes_str(p->location), bytes_str(p->name), key) ||
+        !hsm_deleted_find(f, bytes_str(p->location), bytes_str(p->name), &d))
+        return;
+    changes_delete(c, STATE_DELETED_HSM, bytes_str(key));
+    uint32_t identity = json_get_nn(&d.json, json_get(&d.json, 0, "resource"), "identity");
+    if (identity != JSON_NONE &&
+        arm_string(&d.json, identity, "principalId", principal, sizeof principal) &&
+        identity_delete(f, c, bytes_str(principal)) != HSM_OK)
+        log_warn("the identity of a purged HSM stays");
 }
 
 /* Stage the mark and the operation. */

@@ -335,7 +335,7 @@ static void after_purge(struct fabric *f, struct step *s, const struct node_answ
     }
     if (!take_subject(f, s, &x))
         return;
-    hsm_deleted_stage_end(s->changes, &x.pool);
+    hsm_deleted_stage_end(f, s->changes, &x.pool);
     hsm_pool_stage_free(s->changes, x.pool.name);
     usage_end(s->changes, x.pool.name, x.pool.location, s->now_ms);
     step_done(s);

@@ -448,6 +448,31 @@ static void connections(void **state)
     assert_non_null(strstr(r->last_configure, "\"endpoints\":[]"));
 }
 
+/* Made with the HSM, gone with its purge. */
+static void an_identity_of_its_own(void **state)
+{
+    struct rig *r = *state;
+    char principal[64];
+    make_hsm(r);
+    size_t before = state_count(r->f->state, STATE_PRINCIPAL, bytes_str(""));
+    rig_ask(r, "PATCH", HSM, "{\"identity\":{\"type\":\"SystemAssigned\"}}", 200);
+    assert_true(
+        arm_string(&r->doc, rig_at(r, 0, "identity"), "principalId", principal, sizeof principal));
+    assert_int_equal(state_count(r->f->state, STATE_PRINCIPAL, bytes_str("")), before + 1);
+    rig_ask(r, "DELETE", HSM, "", 202);
+    rig_run(r, 1000);
+    rig_ask(r, "PUT", HSM, RECOVER, 202);
+    rig_run(r, 1000);
+    rig_result(r, 200);
+    rig_expect(r, rig_at(r, 0, "identity"), "principalId", principal);
+    rig_ask(r, "DELETE", HSM, "", 202);
+    rig_run(r, 1000);
+    rig_ask(r, "POST", GONE_1 "/purge", "", 202);
+    rig_run(r, 1000);
+    rig_result(r, 200);
+    assert_int_equal(state_count(r->f->state, STATE_PRINCIPAL, bytes_str("")), before);
+}
+
 static void no_keys_through_resource_manager(void **state)
 {
     struct rig *r = *state;
@@ -548,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_and_pages, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(names, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(connections, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(an_identity_of_its_own, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(no_keys_through_resource_manager, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_restart_after_every_step, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(the_first_pool, rig_setup, rig_teardown),

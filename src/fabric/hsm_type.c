@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include "fabric/arm_internal.h"
+#include "fabric/consumer.h"
 #include "fabric/hsm_body.h"
 #include "fabric/pool_info.h"
 #include "fabric/usage.h"
@@ -47,48 +48,6 @@ static void put_sku(struct json_wr *j, const char *family, const char *name)
     json_obj_close(j);
 }
 
-/* {"type","userAssignedIdentities":{id:{"principalId","clientId"}}} */
-static bool put_identity(struct fabric *f, const struct arm_put *p, const struct hsm_body *b,
-                         struct answer *a)
-{
-    uint32_t identity = json_get_nn(p->body, 0, "identity");
-    if (b->identity[0] == 0) {
-        if (p->old != NULL)
-            arm_copy(p->top, p->old, 0, "identity");
-        return true;
-    }
-    if (strcmp(b->identity, "None") == 0)
-        return true;
-    if (strcmp(b->identity, "UserAssigned") != 0)
-        return arm_error(a, 501, "NotImplemented",
-                         "This server version has only user-assigned identities for managed HSMs.");
-    uint32_t list = json_get_nn(p->body, identity, "userAssignedIdentities");
-    json_name(p->top, "identity");
-    json_obj_open(p->top);
-    put_str(p->top, "type", b->identity);
-    json_name(p->top, "userAssignedIdentities");
-    json_obj_open(p->top);
-    for (uint32_t v = list == JSON_NONE ? JSON_NONE : json_first(p->body, list); v != JSON_NONE;
-         v = json_next(p->body, list, v)) {
-        char id[ARM_ID_MAX + 1];
-        size_t n = 0;
-        if (json_string(p->body, v, id, sizeof id - 1, &n) != HSM_OK)
-            n = 0;
-        id[n] = 0;
-        if (!arm_find(f, bytes_str(id), p->spare))
-            return arm_error(a, 400, "BadRequest", "The identity '%s' does not exist.", id);
-        json_name_bytes(p->top, bytes_str(id));
-        json_obj_open(p->top);
-        uint32_t o = arm_properties(&p->spare->json);
-        arm_copy(p->top, &p->spare->json, o, "principalId");
-        arm_copy(p->top, &p->spare->json, o, "clientId");
-        json_obj_close(p->top);
-    }
-    json_obj_close(p->top);
-    json_obj_close(p->top);
-    return true;
-}
-
 static bool regions_ready(const struct fabric *f, const struct hsm_body *b, struct answer *a)
 {
     if (b->region[0] == 0)
@@ -127,13 +86,6 @@ static bool quota_ready(struct fabric *f, const char *location, struct answer *a
                      q.n, location, HSM_PER_REGION);
 }
 
-static bool place_ready(struct fabric *f, const char *location, struct answer *a)
-{
-    return hsm_region_is_known(f, location) ||
-           arm_error(a, 400, "RegionNotSupported",
-                     "The region '%s' is not one in which managed HSMs can be created.", location);
-}
-
 static bool name_ready(const struct arm_put *p, struct answer *a)
 {
     return hsm_name_is_valid(bytes_str(p->name)) ||
@@ -162,7 +114,9 @@ static bool name_taken(const struct hsm_pool *taken, const struct arm_put *p, st
 static bool create(struct fabric *f, const struct request *rq, struct arm_put *p,
                    const struct hsm_body *b, struct answer *a)
 {
-    if (!name_ready(p, a) || !place_ready(f, p->location, a) || !regions_ready(f, b, a))
+    struct hsm_pool pool = {.created_ms = rq->now_ms};
+    unsigned identity = 0;
+    if (!name_ready(p, a) || !hsm_place(f, p->location, pool.node, a) || !regions_ready(f, b, a))
         return false;
     if (b->sku[0] == 0)
         return arm_error(a, 400, "SkuNotSupported", "The property 'sku' is required.");
@@ -172,7 +126,7 @@ static bool create(struct fabric *f, const struct request *rq, struct arm_put *p
     if (p->old == NULL && !quota_ready(f, p->location, a))
         return false;
     put_sku(p->top, b->family, b->sku);
-    if (!put_identity(f, p, b, a))
+    if (!consumer_identity(f, rq, p, &identity, a))
         return false;
     const struct settings s = {.state = "Provisioning",
                                .message = HSM_ALLOCATING,
@@ -187,11 +141,9 @@ static bool create(struct fabric *f, const struct request *rq, struct arm_put *p
     for (size_t i = 0; i < b->admin_n; i++)
         json_put_str(p->properties, b->admin[i]);
     json_arr_close(p->properties);
-    struct hsm_pool pool = {.created_ms = rq->now_ms};
     snprintf(pool.name, sizeof pool.name, "%s", p->name);
     snprintf(pool.id, sizeof pool.id, "%s", p->id);
     snprintf(pool.location, sizeof pool.location, "%s", p->location);
-    snprintf(pool.node, sizeof pool.node, "%s", NODE_LOCAL);
     hsm_pool_stage(rq->changes, &pool);
     usage_begin(rq->changes, pool.name, pool.location, pool.id, rq->now_ms);
     p->operation = HSM_OP_CREATE;
@@ -282,9 +234,10 @@ static bool same_text(const struct json_doc *d, const char *name, const char *wa
     return v != JSON_NONE && bytes_eq_str(json_raw(d, v), want);
 }
 
-static bool update(struct fabric *f, struct arm_put *p, const struct hsm_body *b,
-                   const struct hsm_pool *pool, struct answer *a)
+static bool update(struct fabric *f, const struct request *rq, struct arm_put *p,
+                   const struct hsm_body *b, const struct hsm_pool *pool, struct answer *a)
 {
+    unsigned identity = 0;
     struct settings s = {.state = "Updating", .message = HSM_READY};
     char access[32], network[16384];
     int64_t days = 0;
@@ -306,7 +259,7 @@ static bool update(struct fabric *f, struct arm_put *p, const struct hsm_body *b
     if (!works && !failed)
         s.state = "Succeeded";
     arm_copy(p->top, p->old, 0, "sku");
-    if (!put_identity(f, p, b, a))
+    if (!consumer_identity(f, rq, p, &identity, a))
         return false;
     put_properties(p->properties, f, &s);
     arm_copy(p->properties, p->old, old, "initialAdminObjectIds");
@@ -328,7 +281,7 @@ static bool put(struct fabric *f, const struct request *rq, struct arm_put *p, s
     if (p->old != NULL && hsm_is_busy(p->old))
         return hsm_conflict(a, p->name);
     if (p->old != NULL && own)
-        return update(f, p, &b, &pool, a);
+        return update(f, rq, p, &b, &pool, a);
     if (b.recover)
         return recover(f, rq, p, a);
     if (taken)
@@ -346,7 +299,7 @@ static bool del(struct fabric *f, const struct request *rq, struct arm_delete *d
     if (hsm_is_busy(&d->resource->json))
         return hsm_conflict(a, name);
     if (!hsm_pool_find(f, bytes_str(name), &pool))
-        return true; /* its creation has failed: nothing else is left of it */
+        return consumer_delete(f, rq, d, a); /* its creation has failed: nothing else is left */
     if (!arm_key(bytes_str(d->id), key))
         return false;
     hsm_stage_state(f, rq->changes, key, "Deleting", NULL);
