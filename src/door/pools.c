@@ -48,9 +48,9 @@ bool pools_label(const struct door *d, const char *host, char ret[DOOR_POOL_MAX 
 hsm_err door_add_pool_suffix(struct door *d, const char *suffix)
 {
     size_t n = strlen(suffix);
-    char *dst = d->pools.suffix[d->pools.suffix_n];
     if (d->pools.suffix_n == DOOR_SUFFIXES_MAX || n == 0 || n + 1 >= sizeof(d->pools.suffix[0]))
         return HSM_E_RANGE;
+    char *dst = d->pools.suffix[d->pools.suffix_n];
     dst[0] = '.';
     memcpy(dst + 1, suffix, n + 1);
     d->pools.suffix_n++;

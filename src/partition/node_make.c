@@ -128,7 +128,7 @@ static bool name_fits(const struct node *n, const char *name)
 const char *node_make(struct node *n, const struct json_doc *d, struct bytes name_text, char *text,
                       size_t cap)
 {
-    static struct pool_request r;
+    struct pool_request r;
     char name[25] = "";
     uint32_t v = json_get_nn(d, 0, "pool");
     if (name_text.n >= sizeof name) {

@@ -129,33 +129,33 @@ static const struct {
     {"endpoints", endpoints, false, false}, {"usage", usage, true, true},
 };
 
-static const char *perform(struct node *n, struct bytes line, struct json_wr *j, char *text,
-                           size_t cap)
+/* a: where its text goes, and room for the rest. */
+static const char *perform(struct node *n, struct bytes line, struct json_wr *j, struct asked *a)
 {
     static struct json_tok toks[TOKENS_MAX];
-    struct json_doc d;
-    struct asked a = {.d = &d, .text = text, .cap = cap};
+    static struct json_doc d;
     struct bytes op;
-    (void)snprintf(text, cap, "not an operation");
+    (void)snprintf(a->text, a->cap, "not an operation");
     if (json_parse(line, toks, TOKENS_MAX, &d) != HSM_OK || json_type_of(&d, 0) != JSON_OBJECT ||
         json_get_nn(&d, 0, "op") == JSON_NONE ||
         json_plain(&d, json_get_nn(&d, 0, "op"), &op) != HSM_OK)
         return "bad";
     uint32_t name = json_get_nn(&d, 0, "name");
-    bool named = name != JSON_NONE && json_plain(&d, name, &a.name) == HSM_OK;
-    a.p = named ? node_pool_find(n, a.name) : NULL;
+    a->d = &d;
+    bool named = name != JSON_NONE && json_plain(&d, name, &a->name) == HSM_OK;
+    a->p = named ? node_pool_find(n, a->name) : NULL;
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         if (!bytes_eq(op, bytes_str(operations[i].name)))
             continue;
         if (operations[i].needs_name && !named) {
-            (void)snprintf(text, cap, "\"name\" is missing");
+            (void)snprintf(a->text, a->cap, "\"name\" is missing");
             return "bad";
         }
-        if (operations[i].needs_pool && a.p == NULL) {
-            (void)snprintf(text, cap, "there is no pool of that name");
+        if (operations[i].needs_pool && a->p == NULL) {
+            (void)snprintf(a->text, a->cap, "there is no pool of that name");
             return "not-found";
         }
-        return operations[i].fn(n, &a, j);
+        return operations[i].fn(n, a, j);
     }
     return "bad";
 }
@@ -163,11 +163,12 @@ static const char *perform(struct node *n, struct bytes line, struct json_wr *j,
 void node_answer(struct node *n, struct bytes line, struct wr *w)
 {
     char text[600];
+    struct asked a = {.text = text, .cap = sizeof text};
     struct json_wr j = json_wr_of(w);
     json_obj_open(&j);
     json_name(&j, "ok");
     json_put_bool(&j, true);
-    const char *code = perform(n, line, &j, text, sizeof text);
+    const char *code = perform(n, line, &j, &a);
     if (code != NULL) {
         w->n = 0;
         j = json_wr_of(w);
