@@ -114,6 +114,8 @@ bool hsm_node_configure(struct fabric *f, struct wr *w, const struct hsm_pool *p
 /* When the state is there: what an installation begins with, that is its owners, the first group,
  * the first pool as a resource. Nothing when that was done before. */
 void hsm_adopt(struct fabric *f);
+/* The same, when it could not be committed then. */
+operations_look_fn hsm_adopt_look;
 /* Until then nobody has any right. */
 bool hsm_is_adopted(const struct fabric *f);
 

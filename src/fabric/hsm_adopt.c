@@ -94,7 +94,7 @@ static void on_committed(void *ctx, hsm_err err)
         return;
     }
     if (err != HSM_OK)
-        log_error("the control plane cannot begin: %s", hsm_err_text(err));
+        log_warn("the control plane cannot begin yet: %s", hsm_err_text(err));
     changes_free(s->changes);
     free(s);
 }
@@ -121,6 +121,11 @@ void hsm_adopt(struct fabric *f)
     }
     free(s);
     log_error("the control plane cannot begin: no memory");
+}
+
+void hsm_adopt_look(struct fabric *f, struct changes *c, uint64_t now_ms)
+{
+    stage_start(f, c, now_ms);
 }
 
 bool hsm_is_adopted(const struct fabric *f)

@@ -403,7 +403,7 @@ static void connection_step(struct fabric *f, struct step *s)
     ask(f, s, x.pool.node, wr_view(&w), after_connection);
 }
 
-#define PURGE_LOOK_MS 5000
+#define LOOK_PERIOD_MS 5000
 
 hsm_err hsm_operations(struct operations *o)
 {
@@ -413,5 +413,6 @@ hsm_err hsm_operations(struct operations *o)
     TRY(operations_add(o, HSM_OP_DELETE, stop_step));
     TRY(operations_add(o, HSM_OP_PURGE, stop_step));
     TRY(operations_add(o, HSM_OP_CONNECTION, connection_step));
-    return operations_add_look(o, PURGE_LOOK_MS, hsm_deleted_look);
+    TRY(operations_add_look(o, LOOK_PERIOD_MS, hsm_adopt_look));
+    return operations_add_look(o, LOOK_PERIOD_MS, hsm_deleted_look);
 }
