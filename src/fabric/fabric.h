@@ -50,6 +50,7 @@ struct fabric {
     uv_timer_t timer, ask_timer; /* of the operations; of the nodes */
     struct meter *meter;
     bool has_timer;
+    struct changes *begun; /* while it begins */
     void (*nodes_ended)(void *ctx);
     void *nodes_ended_ctx;
     void (*ended)(void *ctx);

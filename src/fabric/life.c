@@ -63,13 +63,34 @@ static void on_leads(void *ctx, bool leads)
     operations_resume(f->operations);
 }
 
-static void on_ready(void *ctx)
+static void tell_ready(struct fabric *f)
 {
-    struct fabric *f = ctx;
     if (f->config.instance != 0)
         instances_note(&f->config);
     if (f->config.ready != NULL)
         f->config.ready(f->config.ctx);
+}
+
+static void on_begun(void *ctx, hsm_err err)
+{
+    struct fabric *f = ctx;
+    (void)err;
+    changes_free(f->begun);
+    f->begun = NULL;
+    if (f->ended == NULL)
+        tell_ready(f);
+}
+
+/* What the parts make at the beginning is on its way: ready when it is there. Commits have their
+ * turn one after another, so that an empty one (which will conflict) ends after those. */
+static void on_ready(void *ctx)
+{
+    struct fabric *f = ctx;
+    f->begun = f->config.instance == 0 ? changes_new(f->state) : NULL;
+    if (f->begun != NULL)
+        state_commit(f->state, f->begun, on_begun, f);
+    else
+        tell_ready(f);
 }
 
 static void on_fatal(void *ctx, hsm_err err, const char *text)

@@ -260,7 +260,7 @@ hsm_err state_disk_commit(struct state *s, struct state_commit *k)
 {
     struct state_disk *d = s->disk;
     struct bytes txn;
-    if (!d->ready)
+    if (!d->ready && !d->leads)
         return HSM_E_UNAVAILABLE;
     TRY(make_txn(d, k->changes, &txn));
     d->verdict_seen = d->accepted = false;
