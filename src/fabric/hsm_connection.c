@@ -13,7 +13,7 @@ void hsm_endpoint_id(struct bytes endpoint_id, char dst[HSM_ENDPOINT_ID_MAX + 1]
     uint8_t digest[SHA256_DIGEST_LENGTH];
     (void)arm_key(endpoint_id, key);
     if (strlen(key) <= HSM_ENDPOINT_ID_MAX) {
-        snprintf(dst, HSM_ENDPOINT_ID_MAX + 1, "%s", key);
+        snprintf(dst, HSM_ENDPOINT_ID_MAX + 1, "%.*s", HSM_ENDPOINT_ID_MAX, key);
         return;
     }
     SHA256((const uint8_t *)key, strlen(key), digest);

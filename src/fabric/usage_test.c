@@ -172,6 +172,8 @@ static void samples(void **s)
     usage_sample(changes, "One", "southindia", MS(DEC + 3 * HOUR), &fewer,
                  20); /* it started again */
     commit();
+    usage_sample(changes, "One", "southindia", MS(DEC + 4 * HOUR), &fewer, 30);
+    commit();
     (void)pools();
     struct usage nov = of_month(&list[0], NOV, DEC + 5 * HOUR);
     struct usage dec = of_month(&list[0], DEC, DEC + 5 * HOUR);
@@ -180,7 +182,7 @@ static void samples(void **s)
     assert_int_equal(nov.operations, 100);
     assert_int_equal(amount(&dec.key_seconds, "RSA-2048"), (4 + 1 + 2) * HOUR);
     assert_int_equal(amount(&dec.key_seconds, "EC-P-256"), 2 * HOUR);
-    assert_int_equal(dec.operations, 150 + 20);
+    assert_int_equal(dec.operations, 150 + 10);
     /* Keys of a pool that is soft-deleted are still there, until the purge. */
     usage_deleted(changes, "One", "southindia", MS(DEC + 4 * HOUR));
     usage_end(changes, "One", "southindia", MS(DEC + 6 * HOUR));

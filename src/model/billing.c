@@ -154,7 +154,7 @@ void key_time_add(struct key_amounts *sum, const struct key_amounts *keys, uint6
 
 uint64_t counter_growth(uint64_t before, uint64_t now)
 {
-    return now >= before ? now - before : now;
+    return now >= before ? now - before : 0;
 }
 
 /* ---- prices ---- */

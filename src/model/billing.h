@@ -49,7 +49,8 @@ void key_amounts_write(struct json_wr *j, const struct key_amounts *a);
  * (key-seconds); types for which it has no room are left out. */
 void key_time_add(struct key_amounts *sum, const struct key_amounts *keys, uint64_t since_s,
                   uint64_t until_s, struct period p);
-/* A counter that begins again at 0 whenever its process does: what was added since `before`. */
+/* What was added to a counter since `before`. Its process may have begun again at 0, or one of
+ * several whose sum it is: then it is smaller, and nothing is counted that is not certain. */
 uint64_t counter_growth(uint64_t before, uint64_t now);
 
 /* ---- prices ---- */

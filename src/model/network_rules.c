@@ -48,7 +48,7 @@ static hsm_err bits_parse(struct bytes text, unsigned max, unsigned *ret)
 static uint8_t mask_of(unsigned bits, size_t byte)
 {
     unsigned from = 8 * (unsigned)byte;
-    return bits >= from + 8 ? 0xff : bits <= from ? 0 : (uint8_t)(0xff << (8 - (bits - from)));
+    return (uint8_t)(bits >= from + 8 ? 0xff : bits <= from ? 0 : 0xff << (8 - (bits - from)));
 }
 
 hsm_err network_cidr_parse(struct bytes text, struct network_cidr *ret)
