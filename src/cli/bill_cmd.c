@@ -11,7 +11,8 @@
 static bool control_open(struct cli *c, struct pool *ret, char path[PATH_MAX])
 {
     struct directory d;
-    if (!cli_directory(c, &d))
+    struct partition_config cfg;
+    if (!cli_config(c, &cfg) || !cli_directory(c, &d))
         return false;
     (void)snprintf(path, PATH_MAX, "/subscriptions/%s/providers/Keyhold.Control", d.subscription);
     directory_done(&d);

@@ -1,8 +1,9 @@
-"""keyhold plan: the sizing questions of document 000."""
+"""keyhold plan and keyhold bill: sizing, the meter, the subscription's state."""
 import json
 import os
 import pty
 import subprocess
+import time
 
 import pytest
 
@@ -103,6 +104,13 @@ def pool():
         p.stop()
 
 
+def wait_for(what, seconds=40):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
 def bill(p, *args):
     return json.loads(p.cli("bill", "--json", *args).stdout)
 
@@ -125,12 +133,30 @@ def test_bill_of_the_first_pool(pool, tmp_path):
     assert r.returncode == 2 and "--month: YYYY-MM" in r.stderr
 
 
+def test_keys_and_operations_are_seen(pool):
+    """What the pool holds and does comes into the bill by itself, and keys still do when it is stopped."""
+    for role in ("Managed HSM Crypto User", "Managed HSM Crypto Officer"):
+        pool.cli("role", "assignment", "create", "--role", role, "--assignee", pool.env["KEYHOLD_ADMIN_OID"])
+    pool.cli("key", "create", "--name", "rsa", "--kty", "RSA", "--size", "2048")
+    pool.cli("key", "create", "--name", "ec", "--kty", "EC", "--curve", "P-256")
+
+    def keys():
+        return {k["type"]: k for k in bill(pool)["pools"][0]["keys"]}
+    wait_for(lambda: {"RSA-2048", "EC-P-256"} <= keys().keys())
+    assert float(keys()["RSA-2048"]["keyMonths"]) > 0
+    assert bill(pool)["pools"][0]["operations"] > 0
+    total = bill(pool)["total"]
+    assert total["total"] == "76.80" and float(total["keys"]) > 0 and float(total["totalWithFees"]) > 76.8
+
+
 def test_bill_goes_on_over_restarts(pool):
-    begun = bill(pool)["pools"][0]["provisioned"]
+    before = bill(pool)["pools"][0]
     pool.down()
     pool.up()
     after = bill(pool)["pools"]
-    assert [x["provisioned"] for x in after] == [begun]
+    assert [x["provisioned"] for x in after] == [before["provisioned"]]
+    assert after[0]["operations"] >= before["operations"]
+    assert [k["type"] for k in after[0]["keys"]] == [k["type"] for k in before["keys"]]
 
 
 def test_a_disabled_subscription(pool, make_az):
