@@ -38,6 +38,8 @@ extern const struct cli_command cli_pool_commands[];      /* activate, key, role
 extern const struct cli_command cli_audit_commands[];     /* audit tail, audit verify */
 extern const struct cli_command cli_partition_commands[]; /* partition, pool */
 
+extern const struct cli_command cli_network_commands[]; /* dns */
+
 /* "keyhold: TEXT" to standard error; returns status, for return cli_fail(...). */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Parse c->argv into the table; prints help (and returns CLI_OK through *ret) or the error. */

@@ -36,7 +36,7 @@ struct rig {
     unsigned slow;      /* how many times it still says "starting" */
     const char *refuse; /* operation that it refuses with "failed" */
     bool away;
-    char last_configure[4096];
+    char last_configure[4096], last_endpoints[4096];
     unsigned asked;
 };
 
@@ -75,6 +75,11 @@ static inline const char *rig_obey(struct rig *r, const char *op, const char *na
 {
     static const char ok[] = "{\"ok\":true}";
     struct rig_pool *p = rig_pool_of(r, name);
+    if (strcmp(op, "endpoints") == 0) {
+        snprintf(r->last_endpoints, sizeof r->last_endpoints, "%.*s", (int)line.n,
+                 (const char *)line.p);
+        return ok;
+    }
     if (strcmp(op, "make") == 0 && p == NULL) {
         assert_true(r->pool_n < RIG_POOLS);
         p = &r->pool[r->pool_n++];

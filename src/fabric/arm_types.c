@@ -2,6 +2,7 @@
 #include "fabric/arm_internal.h"
 #include "fabric/consumer.h"
 #include "fabric/hsm.h"
+#include "fabric/network.h"
 
 const struct arm_type *const arm_types[] = {
     &hsm_type,
@@ -20,5 +21,12 @@ const struct arm_type *const arm_types[] = {
     &storage_account_type,
     &storage_scope_type,
     &diagnostic_setting_type,
+    &network_vnet_type,
+    &network_subnet_type,
+    &network_zone_type,
+    &network_link_type,
+    &network_record_type,
+    &network_endpoint_type,
+    &network_zone_group_type,
 };
 const size_t arm_types_n = sizeof arm_types / sizeof *arm_types;

@@ -44,6 +44,9 @@ struct fabric {
     struct state *state;
     struct nodes *nodes; /* NULL: none can be asked */
     struct operations *operations;
+    struct {
+        bool door, pools, dns; /* what changed, and was not told or written yet */
+    } network;
     struct node_views *views; /* with a loop, as all that follows */
     struct node_link *link;   /* NULL: no nodes of other hosts */
     struct control_socket *control;

@@ -1,10 +1,10 @@
 /* The rules of a managed HSM's properties, one by one. Pure but for the answer. */
 #include "fabric/hsm_body.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include "base/text.h"
 #include "fabric/arm_internal.h"
+#include "model/network_rules.h"
 
 static bool bad(struct answer *a, const char *what)
 {
@@ -113,23 +113,14 @@ static bool read_mode(const struct json_doc *d, uint32_t p, struct hsm_body *b, 
 
 /* ---- networkAcls ---- */
 
-/* ADDRESS or ADDRESS/BITS */
-static bool is_range(const char *text)
+/* ADDRESS or ADDRESS/BITS; shown as it is stored, with its bits: text has room for that. */
+static bool take_range(char *text)
 {
-    char address[64];
-    uint8_t raw[16];
-    long bits = 0;
-    size_t n = strlen(text);
-    if (n >= sizeof address)
+    struct network_cidr c;
+    if (network_cidr_parse(bytes_str(text), &c) != HSM_OK)
         return false;
-    memcpy(address, text, n + 1);
-    char *slash = strchr(address, '/');
-    if (slash != NULL)
-        *slash++ = 0;
-    long most = inet_pton(AF_INET, address, raw) == 1    ? 32
-                : inet_pton(AF_INET6, address, raw) == 1 ? 128
-                                                         : -1;
-    return most > 0 && (slash == NULL || text_number(slash, most, &bits));
+    network_cidr_format(&c, text);
+    return true;
 }
 
 /* A list of {member: text}. */
@@ -146,7 +137,7 @@ static bool copy_list(const struct json_doc *d, uint32_t acls, const char *name,
     for (uint32_t v = list == JSON_NONE ? JSON_NONE : json_first(d, list); v != JSON_NONE;
          v = json_next(d, list, v)) {
         if (!arm_string(d, v, member, text, sizeof text) ||
-            (strcmp(name, "ipRules") == 0 && !is_range(text)))
+            (strcmp(name, "ipRules") == 0 && !take_range(text)))
             return arm_error(a, 400, "BadRequest", "The value '%s' in 'networkAcls.%s' is invalid.",
                              text, name);
         json_obj_open(j);

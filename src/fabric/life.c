@@ -8,6 +8,7 @@
 #include "fabric/hsm.h"
 #include "fabric/instances.h"
 #include "fabric/meter.h"
+#include "fabric/network.h"
 #include "fabric/node_registry.h"
 #include "fabric/nodes_part.h"
 #include "fabric/people.h"
@@ -30,6 +31,7 @@ static const struct part parts[] = {
     {people_open, NULL},
     {open_arm, hsm_adopt},
     {meter_open, NULL},
+    {network_open, network_ready},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
