@@ -25,6 +25,7 @@ static bool read_deleted(const struct fabric *f, const struct document *d, struc
 {
     int64_t deleted = 0, purge = 0;
     char name[HSM_NAME_MAX + 1];
+    ret->purging = ret->protected = false;
     if (d == NULL || json_parse(d->json, ret->tok, ARM_TOKENS_MAX, &ret->json) != HSM_OK ||
         !arm_string(&ret->json, 0, "name", name, sizeof name) ||
         !hsm_pool_find(f, bytes_str(name), &ret->pool) ||
@@ -162,10 +163,12 @@ static bool find(struct fabric *f, const struct request *rq, struct hsm_deleted 
                  struct answer *a)
 {
     struct bytes location = rq->url.seg[5], name = rq->url.seg[7];
-    return hsm_deleted_find(f, location, name, d) ||
-           arm_error(a, 404, "ResourceNotFound",
-                     "The deleted managed HSM '%.*s' in location '%.*s' was not found.",
-                     (int)name.n, (const char *)name.p, (int)location.n, (const char *)location.p);
+    if (hsm_deleted_find(f, location, name, d))
+        return true;
+    arm_error(a, 404, "ResourceNotFound",
+              "The deleted managed HSM '%.*s' in location '%.*s' was not found.", (int)name.n,
+              (const char *)name.p, (int)location.n, (const char *)location.p);
+    return false;
 }
 
 void hsm_deleted_get(struct fabric *f, const struct request *rq, struct answer *a)
