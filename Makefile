@@ -17,7 +17,7 @@ help:
 ## make test         everything: unit tests (gcc, clang, ASan+UBSan, TSan), lint, fuzz smoke, end to end
 ##                   one layer of it: unit, unit-clang, unit-asan, unit-tsan, lint, e2e, vectors, random, fuzz-smoke
 ## make conformance  one scenario with the Azure SDKs for Python, JavaScript, Go, Java and Rust; a table of results
-## make bench        ratios against raw OpenSSL, nginx and etcd, into build/bench (BENCH=crypto,read,write,create,mixed,system,cluster)
+## make bench        ratios against raw OpenSSL, nginx and etcd, into build/bench (BENCH=crypto,read,write,create,mixed,system,cluster,control)
 ## make bench-scale  a pool of 500,000 key versions: import, restart, memory, list and get (takes long)
 ## make profile      where the CPU time of an AES wrap goes, as text in build/bench
 ## make fuzz         the fuzz targets, FUZZ_SECONDS each (default 600)

@@ -2,6 +2,7 @@
 import json
 
 import cluster
+import control
 from rig import median
 
 
@@ -69,6 +70,7 @@ def misses(results):
         out.append(f"p99 next to slow operations: {m['ratio']:.1f} times its idle value")
     if s and (s["memory_mb"] > 40 or max(s["first_s"], s["later_s"]) > 2):
         out.append("memory or start")
+    out += control.misses(results["control"]) if "control" in results else []
     return out + (cluster.misses(results["cluster"]) if "cluster" in results else [])
 
 
@@ -85,6 +87,8 @@ def write(results, out):
         parts.append(system_lines(results["system"]))
     if "cluster" in results:
         parts.append(cluster.lines(results["cluster"]))
+    if "control" in results:
+        parts.append(control.lines(results["control"]))
     text = "\n\n".join("\n".join(p) for p in parts)
     missed = misses(results)
     print(text + ("\n\nmissed: " + "; ".join(missed) if missed else "\n\nall targets met"))

@@ -3,7 +3,7 @@
 baseline, the server (door, fabric, gateway, boundary) on one core, the generator on another, 32 keep-alive TLS
 connections, authorization and audit on. The baselines: raw libcrypto on the server's core, nginx static TLS.
 
-BENCH=crypto,read,write,create,mixed,system,cluster (default: all; crypto is sign, verify, cipher, wrap)"""
+BENCH=crypto,read,write,create,mixed,system,cluster,control (default: all; crypto is sign, verify, cipher, wrap)"""
 import json
 import os
 import platform
@@ -13,6 +13,7 @@ import sys
 import time
 
 import cluster
+import control
 import mixed
 import report
 import rows
@@ -22,7 +23,7 @@ from rig import NO_STOCK, OUT, Nginx, Raw, Rig, keyhold, memory_kb
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))  # three times as many for rows with a target
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 CRYPTO = {"sign", "verify", "cipher", "wrap"}
-GROUPS = CRYPTO | {"read", "write", "create", "mixed", "system", "cluster"}
+GROUPS = CRYPTO | {"read", "write", "create", "mixed", "system", "cluster", "control"}
 
 
 def say(text):
@@ -127,6 +128,8 @@ def main():
         results["creation"] = measure_creation()
     if "cluster" in groups:
         results["cluster"] = cluster.measure(ROUNDS, SECONDS, say)
+    if "control" in groups:
+        results["control"] = control.measure(4 * ROUNDS, say)
     ok = report.write(results, OUT)
     sys.exit(0 if ok else 1)
 

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 
@@ -88,8 +89,39 @@ class Az:
         return r.returncode, r.stderr
 
 
+class LoadedAz(Az):
+    """The same, with the modules loaded once for all of its commands (az_server.py)."""
+
+    def __init__(self, folder, env):
+        super().__init__(folder, env)
+        self.server = None
+
+    def run(self, *args, timeout=120):
+        if self.server is None:
+            python = pathlib.Path(self.exe).parent / "python"
+            self.server = subprocess.Popen([python, "-u", pathlib.Path(__file__).with_name("az_server.py")], env=self.env,
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.server.stdin.write(json.dumps({"args": [str(a) for a in args]}) + "\n")
+        self.server.stdin.flush()
+        ready = select.select([self.server.stdout], [], [], timeout)[0]
+        assert ready, f"az {args}: no answer in {timeout} s"
+        r = json.loads(self.server.stdout.readline())
+        return subprocess.CompletedProcess(args, r["status"], r["out"], r["err"])
+
+    def close(self):
+        if self.server:
+            self.server.stdin.close()
+            self.server.wait(30)
+            self.server.stdout.close()
+
+
 @pytest.fixture(scope="session")
 def make_az(tmp_path_factory):
+    made = []
+
     def make(env):
-        return Az(tmp_path_factory.mktemp("azure"), env)
-    return make
+        made.append(LoadedAz(tmp_path_factory.mktemp("azure"), env))
+        return made[-1]
+    yield make
+    for az in made:
+        az.close()
