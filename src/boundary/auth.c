@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "base/uuid.h"
 #include "boundary/jwks_client.h"
+#include "codec/oidc.h"
 
 #define REFRESH_MS       600000u
 #define ON_DEMAND_GAP_MS 5000u
@@ -28,6 +29,8 @@ struct key_set {
  * thread only. */
 struct issuer {
     struct jwks_client *client; /* control thread */
+    bool is_discovering;        /* control thread: the metadata come first */
+    char path[OIDC_PATH_MAX];   /* control thread: of the key set, when the metadata say it */
     uint64_t next_ms;           /* control thread: next attempt */
     atomic_bool is_wanted;      /* a token named a key that is not here */
     struct key_set *set;        /* NULL: none yet */
@@ -205,7 +208,8 @@ static hsm_err find_key(struct auth *a, struct issuer *i, const struct jws *j, u
 }
 
 static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struct scratch *s,
-                      char *detail, size_t cap, uint64_t *ret_generation)
+                      char *detail, size_t cap, const struct auth_issuer **ret_by,
+                      uint64_t *ret_generation)
 {
     struct jws j;
     DEFER(set_done) struct key_set *set = NULL;
@@ -228,7 +232,8 @@ static hsm_err verify(struct auth *a, struct bytes token, uint64_t now_ms, struc
     if (err == HSM_E_TOKEN_SIGNATURE)
         return fail_signature(detail, cap);
     TRY(err);
-    return auth_claims_check(&s->claims, &a->conf, now_ms / 1000, detail, cap);
+    *ret_by = &a->conf.issuer[i - a->issuer];
+    return auth_claims_check(&s->claims, &a->conf, *ret_by, now_ms / 1000, detail, cap);
 }
 
 /* v: generation and time of this check; filled with the verdict, its identity with a reference. */
@@ -240,8 +245,9 @@ static hsm_err verify_and_keep(struct auth *a, struct bytes token, uint64_t now_
     DEFER(scratch_done) struct scratch *s = malloc(sizeof *s);
     if (s == NULL)
         return HSM_E_NOMEM;
-    TRY(verify(a, token, now_ms, s, detail, cap, &v->generation));
-    TRY(auth_identity_new(&s->claims, &v->who));
+    const struct auth_issuer *by;
+    TRY(verify(a, token, now_ms, s, detail, cap, &by, &v->generation));
+    TRY(auth_identity_new(&s->claims, by, &v->who));
     v->verified_s = now_ms / 1000;
     auth_cache_add(a->cache, digest, v, now_ms / 1000);
     return HSM_OK;
@@ -389,10 +395,27 @@ static bool take_keys(struct auth *a, struct issuer *i, struct bytes text)
     return true;
 }
 
+/* The metadata are here: what they name is asked for next, on a connection of its own. NULL: it is
+ * under way; else why not. */
+static const char *follow(struct auth *a, unsigned at)
+{
+    struct issuer *i = &a->issuer[at];
+    hsm_err e =
+        oidc_metadata_parse(jwks_client_body(i->client), a->conf.issuer[at].issuer, i->path);
+    if (e == HSM_E_MISDIRECTED)
+        return "its metadata name a key set on another host";
+    if (e != HSM_OK)
+        return "its answer is no metadata of that issuer";
+    i->is_discovering = false;
+    jwks_client_start(i->client, ++a->last_conn, i->path, a->now_ms);
+    return jwks_client_state(i->client) == JWKS_BUSY ? NULL : jwks_client_why(i->client);
+}
+
 /* Look at what the client made of the last event. */
 static void settle(struct auth *a, unsigned at)
 {
     struct issuer *i = &a->issuer[at];
+    const char *why;
     switch (jwks_client_state(i->client)) {
     case JWKS_IDLE:
     case JWKS_BUSY:
@@ -401,6 +424,13 @@ static void settle(struct auth *a, unsigned at)
         note_failure(a, at, jwks_client_why(i->client));
         break;
     case JWKS_DONE:
+        if (i->is_discovering) {
+            why = follow(a, at);
+            if (why == NULL)
+                return;
+            note_failure(a, at, why);
+            break;
+        }
         if (take_keys(a, i, jwks_client_body(i->client)))
             note_success(a, at);
         else
@@ -450,7 +480,9 @@ static void start(struct auth *a, struct issuer *i)
     i->started_ms = a->now_ms;
     atomic_store(&i->is_wanted, false);
     pthread_rwlock_unlock(&a->lock);
-    jwks_client_start(i->client, ++a->last_conn, a->now_ms);
+    const struct auth_issuer *conf = &a->conf.issuer[i - a->issuer];
+    i->is_discovering = conf->is_external;
+    jwks_client_start(i->client, ++a->last_conn, conf->path, a->now_ms);
 }
 
 /* The wall clock was set back: times of the old reckoning would hold everything up. */

@@ -18,8 +18,13 @@ struct auth_issuer {
     char issuer[256]; /* exact "iss" */
     char host[256];   /* TLS server name of its key set */
     uint16_t port;
-    char path[256];  /* of the JWKS document */
+    char path[300];  /* of the key set, or with is_external of the metadata that name it */
     char *roots_pem; /* certificates that may sign its TLS certificate; owned */
+    /* Somebody else's issuer: host, port and path follow from its URL. */
+    bool is_external;
+    char audience[256]; /* exact "aud" */
+    char tenant[37];    /* "": "sub" is the principal (foreign.h), and groups do not count.
+                         * Else "tid" must be this and "oid" is an object id as of our own. */
 };
 struct auth_config {
     char tenant[37];                             /* "tid" every token must carry */

@@ -5,6 +5,7 @@
 #include "base/uuid.h"
 #include "codec/json.h"
 #include "codec/url.h"
+#include "model/foreign.h"
 
 #define CLAIM_TOKENS 1024
 #define AUDIT_MAX    8192
@@ -87,6 +88,7 @@ static hsm_err get_all(const struct json_doc *d, struct auth_claims *c)
     TRY(get_time(d, "exp", &c->has_exp, &c->exp));
     TRY(get_text(d, "tid", c->tid));
     TRY(get_text(d, "oid", c->oid));
+    TRY(get_text(d, "sub", c->sub));
     TRY(get_text(d, "appid", c->appid));
     if (c->appid[0] == 0)
         TRY(get_text(d, "azp", c->appid));
@@ -119,6 +121,12 @@ void auth_shown(char dst[AUTH_SHOWN_MAX + 4], const char *text)
     memcpy(dst + n, text[n] != 0 ? "..." : "", text[n] != 0 ? 4 : 1);
 }
 
+/* Its object ids, if it has any, say nothing about ours: nobody else may name one of them. */
+static bool has_own_subjects(const struct auth_issuer *by)
+{
+    return by->is_external && by->tenant[0] == 0;
+}
+
 /* "https://HOST[:port][/]"; the scheme and the host in any case. */
 static bool is_audience(const struct auth_config *conf, const char *aud)
 {
@@ -142,10 +150,10 @@ static bool is_audience(const struct auth_config *conf, const char *aud)
 }
 
 static hsm_err check_audience(const struct auth_claims *c, const struct auth_config *conf,
-                              char *detail, size_t cap)
+                              const struct auth_issuer *by, char *detail, size_t cap)
 {
     for (unsigned i = 0; i < c->aud_n; i++) {
-        if (is_audience(conf, c->aud[i]))
+        if (by->is_external ? strcmp(c->aud[i], by->audience) == 0 : is_audience(conf, c->aud[i]))
             return HSM_OK;
     }
     char shown[AUTH_SHOWN_MAX + 4];
@@ -166,24 +174,30 @@ static hsm_err check_times(const struct auth_claims *c, uint64_t now_s, char *de
     return err;
 }
 
-static hsm_err check_tenant(const struct auth_claims *c, const struct auth_config *conf,
-                            char *detail, size_t cap)
+static hsm_err check_tenant(const struct auth_claims *c, const char *tenant, char *detail,
+                            size_t cap)
 {
-    if (bytes_ieq(bytes_str(c->tid), bytes_str(conf->tenant)))
+    if (bytes_ieq(bytes_str(c->tid), bytes_str(tenant)))
         return HSM_OK;
     char shown[AUTH_SHOWN_MAX + 4];
     auth_shown(shown, c->tid);
-    snprintf(detail, cap, "Invalid tenant. Expected tid=%s, found tid=%s", conf->tenant, shown);
+    snprintf(detail, cap, "Invalid tenant. Expected tid=%s, found tid=%s", tenant, shown);
     return HSM_E_TOKEN_ISSUER;
 }
 
 hsm_err auth_claims_check(const struct auth_claims *c, const struct auth_config *conf,
-                          uint64_t now_s, char *detail, size_t cap)
+                          const struct auth_issuer *by, uint64_t now_s, char *detail, size_t cap)
 {
     struct uuid oid;
-    TRY(check_audience(c, conf, detail, cap));
+    TRY(check_audience(c, conf, by, detail, cap));
     TRY(check_times(c, now_s, detail, cap));
-    TRY(check_tenant(c, conf, detail, cap));
+    if (has_own_subjects(by)) {
+        if (c->sub[0] != 0)
+            return HSM_OK;
+        snprintf(detail, cap, "The token has no sub claim");
+        return HSM_E_TOKEN_MALFORMED;
+    }
+    TRY(check_tenant(c, by->is_external ? by->tenant : conf->tenant, detail, cap));
     if (uuid_parse(bytes_str(c->oid), &oid) != HSM_OK) {
         snprintf(detail, cap, "The token has no oid claim with an object id");
         return HSM_E_TOKEN_MALFORMED;
@@ -206,7 +220,8 @@ static void put_claims(struct json_wr *j, const char *space, const char *name, c
 }
 
 /* Member names are those of the service's audit records. */
-static hsm_err audit_text(const struct auth_claims *c, const char *oid, char **ret)
+static hsm_err audit_text(const struct auth_claims *c, const struct auth_issuer *by,
+                          const char *oid, char **ret)
 {
     char buf[AUDIT_MAX];
     struct wr w = wr_of(buf, sizeof buf);
@@ -217,6 +232,12 @@ static hsm_err audit_text(const struct auth_claims *c, const char *oid, char **r
     if (c->appid[0] != 0) {
         json_name(&j, "appid");
         json_put_str(&j, c->appid);
+    }
+    if (by->is_external) {
+        json_name(&j, "iss");
+        json_put_str(&j, c->iss);
+        json_name(&j, "sub");
+        json_put_str(&j, c->sub);
     }
     put_claims(&j, "http_schemas_microsoft_com_identity", "objectidentifier", oid);
     if (c->upn[0] != 0)
@@ -238,20 +259,33 @@ static hsm_err audit_text(const struct auth_claims *c, const char *oid, char **r
     return HSM_OK;
 }
 
-hsm_err auth_identity_new(const struct auth_claims *c, struct identity **ret)
+static hsm_err principal_of(const struct auth_claims *c, const struct auth_issuer *by,
+                            char ret[UUID_TEXT_LEN + 1])
 {
     struct uuid oid;
+    if (has_own_subjects(by))
+        return foreign_principal(bytes_str(c->iss), bytes_str(c->sub), ret);
     TRY(uuid_parse(bytes_str(c->oid), &oid));
+    uuid_format(&oid, ret);
+    return HSM_OK;
+}
+
+hsm_err auth_identity_new(const struct auth_claims *c, const struct auth_issuer *by,
+                          struct identity **ret)
+{
+    char oid[UUID_TEXT_LEN + 1];
+    unsigned group_n = has_own_subjects(by) ? 0 : c->group_n;
+    TRY(principal_of(c, by, oid));
     struct identity *i = calloc(1, sizeof *i);
     if (i == NULL)
         return HSM_E_NOMEM;
     atomic_init(&i->refs, 1);
-    uuid_format(&oid, i->oid);
+    memcpy(i->oid, oid, sizeof oid);
     i->is_app = c->is_app;
     i->exp = c->exp;
-    hsm_err err = audit_text(c, i->oid, &i->audit_string);
-    if (err == HSM_OK && c->group_n > 0) {
-        i->groups = malloc(c->group_n * sizeof c->groups[0]);
+    hsm_err err = audit_text(c, by, i->oid, &i->audit_string);
+    if (err == HSM_OK && group_n > 0) {
+        i->groups = malloc(group_n * sizeof c->groups[0]);
         if (i->groups == NULL)
             err = HSM_E_NOMEM;
     }
@@ -259,9 +293,9 @@ hsm_err auth_identity_new(const struct auth_claims *c, struct identity **ret)
         identity_unref(i);
         return err;
     }
-    if (c->group_n > 0)
-        memcpy(i->groups, c->groups, c->group_n * sizeof c->groups[0]);
-    i->group_n = c->group_n;
+    if (group_n > 0)
+        memcpy(i->groups, c->groups, group_n * sizeof c->groups[0]);
+    i->group_n = group_n;
     *ret = i;
     return HSM_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "base/uuid.h"
 #include "codec/json.h"
+#include "codec/oidc.h"
 #include "codec/url.h"
 
 #define CONFIG_TOKENS 256
@@ -60,14 +61,33 @@ static hsm_err roots_of(const struct json_doc *d, uint32_t v, char **ret)
     return HSM_OK;
 }
 
-static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_issuer *i, char *why,
-                            size_t cap)
+/* {"issuer","audience","roots"[,"tenant"]} */
+static hsm_err parse_external(const struct json_doc *d, uint32_t v, struct auth_issuer *i,
+                              char *why, size_t cap)
+{
+    struct bytes text;
+    struct uuid tenant;
+    i->is_external = true;
+    if (oidc_issuer_parse(bytes_str(i->issuer), i->host, &i->port, i->path) != HSM_OK)
+        return bad(why, cap, "auth.issuers: an external issuer must be an https URL");
+    if (text_of(d, json_get(d, v, "audience"), i->audience, sizeof i->audience) != HSM_OK)
+        return bad(why, cap, "auth.issuers: audience must be a text of 1 to 255 characters");
+    uint32_t t = json_get(d, v, "tenant");
+    if (t != JSON_NONE) {
+        if (json_plain(d, t, &text) != HSM_OK || uuid_parse(text, &tenant) != HSM_OK)
+            return bad(why, cap, "auth.issuers: tenant must be a GUID");
+        uuid_format(&tenant, i->tenant);
+    }
+    if (json_count(d, v) != (t != JSON_NONE ? 4u : 3u))
+        return bad(why, cap,
+                   "auth.issuers: an external issuer has issuer, audience, roots and tenant only");
+    return HSM_OK;
+}
+
+static hsm_err parse_address(const struct json_doc *d, uint32_t v, struct auth_issuer *i, char *why,
+                             size_t cap)
 {
     int64_t port;
-    if (json_type_of(d, v) != JSON_OBJECT)
-        return bad(why, cap, "auth.issuers: an issuer must be an object");
-    if (text_of(d, json_get(d, v, "issuer"), i->issuer, sizeof i->issuer) != HSM_OK)
-        return bad(why, cap, "auth.issuers: issuer must be a text of 1 to 255 characters");
     if (host_of(d, json_get(d, v, "host"), i->host) != HSM_OK)
         return bad(why, cap, "auth.issuers: host must be a host name");
     uint32_t p = json_get(d, v, "port");
@@ -76,6 +96,18 @@ static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_is
     i->port = (uint16_t)port;
     if (text_of(d, json_get(d, v, "path"), i->path, sizeof i->path) != HSM_OK || i->path[0] != '/')
         return bad(why, cap, "auth.issuers: path must start with '/'");
+    return HSM_OK;
+}
+
+static hsm_err parse_issuer(const struct json_doc *d, uint32_t v, struct auth_issuer *i, char *why,
+                            size_t cap)
+{
+    if (json_type_of(d, v) != JSON_OBJECT)
+        return bad(why, cap, "auth.issuers: an issuer must be an object");
+    if (text_of(d, json_get(d, v, "issuer"), i->issuer, sizeof i->issuer) != HSM_OK)
+        return bad(why, cap, "auth.issuers: issuer must be a text of 1 to 255 characters");
+    TRY(json_get(d, v, "audience") != JSON_NONE ? parse_external(d, v, i, why, cap)
+                                                : parse_address(d, v, i, why, cap));
     hsm_err err = roots_of(d, json_get(d, v, "roots"), &i->roots_pem);
     if (err == HSM_E_BAD_PARAMETER)
         return bad(why, cap, "auth.issuers: roots must be a text with PEM certificates");

@@ -70,6 +70,7 @@ static void cache_is_bounded(void **state)
     assert_int_equal(auth_cache_new(&c), HSM_OK);
     unsigned found = 0;
     uint8_t digest[32];
+    static const struct auth_issuer issuer;
     for (unsigned round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 20000; i++) {
             uint32_t h = i * 2654435761u;
@@ -77,7 +78,7 @@ static void cache_is_bounded(void **state)
             memcpy(digest, &h, sizeof h);
             if (round == 0) {
                 struct identity *who;
-                assert_int_equal(auth_identity_new(&claims, &who), HSM_OK);
+                assert_int_equal(auth_identity_new(&claims, &issuer, &who), HSM_OK);
                 struct auth_verdict v = {.generation = 1, .verified_s = NOW_S, .who = who};
                 auth_cache_add(c, digest, &v, NOW_S);
                 identity_unref(who);

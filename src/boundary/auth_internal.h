@@ -18,6 +18,7 @@ struct auth_claims {
     uint64_t nbf, exp;
     char tid[AUTH_CLAIM_TEXT_MAX + 1];
     char oid[AUTH_CLAIM_TEXT_MAX + 1];
+    char sub[AUTH_CLAIM_TEXT_MAX + 1];
     char appid[AUTH_CLAIM_TEXT_MAX + 1]; /* appid, or azp of newer tokens */
     char upn[AUTH_CLAIM_TEXT_MAX + 1];
     bool is_app;
@@ -27,11 +28,14 @@ struct auth_claims {
 /* HSM_E_TOKEN_MALFORMED for anything that is no JSON object with claims of the right types. */
 HSM_MUST_USE hsm_err auth_claims_parse(struct bytes payload, struct auth_claims *ret);
 
-/* aud, nbf, exp, tid, oid against the configuration, in this order; detail: the client's text. */
+/* aud, nbf, exp, tid, oid or sub against the configuration, in this order; by: the issuer, which is
+ * in conf. detail: the client's text. */
 HSM_MUST_USE hsm_err auth_claims_check(const struct auth_claims *c, const struct auth_config *conf,
-                                       uint64_t now_s, char *detail, size_t cap);
+                                       const struct auth_issuer *by, uint64_t now_s, char *detail,
+                                       size_t cap);
 /* The identity of checked claims; one reference. */
-HSM_MUST_USE hsm_err auth_identity_new(const struct auth_claims *c, struct identity **ret);
+HSM_MUST_USE hsm_err auth_identity_new(const struct auth_claims *c, const struct auth_issuer *by,
+                                       struct identity **ret);
 
 /* Untrusted text for a message: printable ASCII without quotes and backslashes, cut off at
  * AUTH_SHOWN_MAX characters. */

@@ -202,7 +202,8 @@ struct net {
     SSL_CTX *ctx;
     char *response; /* whole HTTP response; owned */
     size_t response_n;
-    unsigned piece; /* deliver at most so many bytes at a time, 0: any */
+    void (*choose)(struct net *n); /* sets the response for n->request; may be NULL */
+    unsigned piece;                /* deliver at most so many bytes at a time, 0: any */
     /* current connection */
     uint32_t conn;
     bool is_open, is_answered, refuse;
@@ -288,7 +289,10 @@ static inline void server_run(struct net *n)
     if (k > 0)
         n->request_n += (size_t)k;
     n->request[n->request_n] = 0;
-    if (strstr(n->request, "\r\n\r\n") != NULL)
+    bool whole = strstr(n->request, "\r\n\r\n") != NULL;
+    if (whole && n->choose != NULL)
+        n->choose(n);
+    if (whole)
         server_answer(n);
     ERR_clear_error();
 }

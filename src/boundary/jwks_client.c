@@ -26,6 +26,7 @@ struct jwks_client {
     size_t received;
     bool is_up; /* handshake done, request sent */
     const char *why;
+    const char *path;
     struct jwks_http http;
     uint8_t body[JWKS_TEXT_MAX];
 };
@@ -214,7 +215,7 @@ static bool send_request(struct jwks_client *c)
     int n = snprintf(text, sizeof text,
                      "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nAccept: application/json\r\n"
                      "User-Agent: keyhold/" KEYHOLD_VERSION "\r\nConnection: close\r\n\r\n",
-                     i->path, v6 ? "[" : "", i->host, v6 ? "]" : "", (unsigned)i->port);
+                     c->path, v6 ? "[" : "", i->host, v6 ? "]" : "", (unsigned)i->port);
     return n > 0 && (size_t)n < sizeof text && SSL_write(c->ssl, text, n) == n;
 }
 
@@ -302,10 +303,11 @@ static void run(struct jwks_client *c)
         flush(c);
 }
 
-void jwks_client_start(struct jwks_client *c, uint32_t conn, uint64_t now_ms)
+void jwks_client_start(struct jwks_client *c, uint32_t conn, const char *path, uint64_t now_ms)
 {
     finish(c, JWKS_FAILED, "started anew");
     c->conn = conn;
+    c->path = path;
     c->deadline_ms = now_ms + JWKS_CLIENT_TIMEOUT_MS;
     c->received = 0;
     c->is_up = false;

@@ -25,10 +25,11 @@ HSM_MUST_USE hsm_err jwks_client_new(const struct auth_issuer *issuer,
                                      const struct auth_relay *relay, struct jwks_client **ret);
 void jwks_client_free(struct jwks_client *c);
 
-/* Open connection conn (a number the caller never used before) and send. Ends what was under way.
+/* Open connection conn (a number the caller never used before) and ask for path, which must stay
+ * valid until the end. Ends what was under way.
  * The server's certificate must be valid at now_ms. The state afterwards is JWKS_BUSY or
  * JWKS_FAILED. */
-void jwks_client_start(struct jwks_client *c, uint32_t conn, uint64_t now_ms);
+void jwks_client_start(struct jwks_client *c, uint32_t conn, const char *path, uint64_t now_ms);
 /* Bytes for, or the end of, the connection given to start. */
 void jwks_client_data(struct jwks_client *c, struct bytes b);
 void jwks_client_closed(struct jwks_client *c);

@@ -53,6 +53,9 @@ bool creation_parse(struct arg *args, struct creation *ret, int *ret_status)
         if (!take_ids(ids->list[i], &w.want))
             return usage("--administrators: 1 to 10 object ids (GUIDs) with commas between them",
                          ret_status);
+    const char *wrong = creation_issuers(args_get(args, "--issuer"), &w.issuers);
+    if (wrong != NULL)
+        return usage(wrong, ret_status);
     *ret = w;
     return true;
 }
@@ -78,13 +81,28 @@ static bool same_administrators(const struct pool_settings *a, const struct pool
     return true;
 }
 
+/* pool.json is written by this program: the same issuers are the same text. */
+static bool has_issuers(const char *path, struct bytes issuers)
+{
+    static uint8_t text[131072];
+    size_t n = 0;
+    return file_read(path, text, sizeof text, &n) == HSM_OK &&
+           memmem(text, n, issuers.p, issuers.n) != NULL;
+}
+
 int creation_check(const struct cli *c, const struct creation *want)
 {
     struct pool_settings is;
     char path[PATH_MAX];
-    if (!want->has_retention && !want->has_purge && !want->has_administrators)
+    if (!want->has_retention && !want->has_purge && !want->has_administrators &&
+        want->issuers.n == 0)
         return CLI_OK;
     cli_path(c, HOME_POOL_INIT, path);
+    if (want->issuers.n > 0 && !has_issuers(path, want->issuers))
+        return cli_fail(CLI_FAILED,
+                        "the pool in %s was made with other issuers; they are fixed when a pool is "
+                        "made",
+                        c->home);
     if (pool_settings_read(path, &is) != HSM_OK)
         return cli_fail(CLI_FAILED, "%s cannot be read", path);
     if (want->has_retention && want->want.retention_days != is.retention_days)
@@ -116,7 +134,8 @@ bool creation_store(const struct cli *c, const struct partition_config *cfg,
                           .tenant = d->tenant,
                           .retention_days = s->retention_days,
                           .purge_protection = s->purge_protection,
-                          .port = cfg->port};
+                          .port = cfg->port,
+                          .issuers = want->issuers};
     char path[PATH_MAX];
     size_t roots_n;
     cli_path(c, HOME_PKI "/" PKI_CA_CERT, path);

@@ -8,6 +8,7 @@
 struct creation {
     struct pool_settings want; /* defaults where no option was given */
     bool has_retention, has_purge, has_administrators;
+    struct bytes issuers; /* external ones, as pool_file.h has them; static memory */
 };
 
 /* For the table of `up`. */
@@ -18,10 +19,17 @@ struct creation {
         {.name = "--purge-protection",                                                             \
          .kind = ARG_BOOL,                                                                         \
          .help = "first run: nobody can purge a deleted key before that"},                         \
+        {.name = "--issuer",                                                                       \
+         .kind = ARG_LIST,                                                                         \
+         .help = "first run: also tokens of URL,audience=AUD,roots=PEMFILE[,tenant=GUID]"},        \
     {                                                                                              \
         .name = "--administrators", .kind = ARG_LIST,                                              \
         .help = "first run: object ids OID[,OID...] (default: the two of `keyhold env`)"           \
     }
+
+/* creation_issuer.c: the words of --issuer as JSON objects with commas between them. NULL, or what
+ * is wrong. */
+const char *creation_issuers(const struct arg *words, struct bytes *ret);
 
 /* false: the error was printed, *ret_status is the exit status. */
 bool creation_parse(struct arg *args, struct creation *ret, int *ret_status);

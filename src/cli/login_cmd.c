@@ -1,7 +1,28 @@
-/* keyhold login approve: says who it is that signs in on another device. */
+/* keyhold login: who it is that signs in on another device; who a subject of an external issuer is
+ * for role assignments. */
 #include <stdio.h>
 
 #include "cli/pool.h"
+#include "model/foreign.h"
+
+int cmd_login_principal(struct cli *c)
+{
+    struct arg args[] = {
+        {.name = "--issuer", .kind = ARG_VALUE, .required = true, .help = "its URL"},
+        {.name = "--subject", .kind = ARG_VALUE, .required = true, .help = "\"sub\" of its tokens"},
+        {.name = NULL}};
+    char text[256], id[UUID_TEXT_LEN + 1];
+    if (!args_parse(args, c->argc, c->argv, text, sizeof text))
+        return cli_fail(CLI_USAGE, "%s", text);
+    if (foreign_principal(bytes_str(args_value(args, "--issuer")),
+                          bytes_str(args_value(args, "--subject")), id) != HSM_OK)
+        return cli_fail(CLI_FAILED, "no memory");
+    if (c->json)
+        (void)printf("{\"principalId\":\"%s\"}\n", id);
+    else
+        (void)printf("%s\n", id);
+    return CLI_OK;
+}
 
 int cmd_login_approve(struct cli *c)
 {

@@ -12,6 +12,8 @@
 const struct cli_command cli_pool_commands[] = {
     {"activate", cmd_activate, "development: make custodian keys and download the security domain"},
     {"login approve", cmd_login_approve, "says who signs in on another device: CODE --user NAME"},
+    {"login principal", cmd_login_principal,
+     "object id of an external issuer's subject, for role assignments"},
     {"security-domain download", cmd_sd_download,
      "download it, encrypted to custodians; activates"},
     {"key create", cmd_key_create, "new key or new version"},

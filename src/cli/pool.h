@@ -49,6 +49,7 @@ bool pool_args(struct cli *c, struct pool *p, struct arg *table, const char *usa
 /* ---- commands ---- */
 int cmd_activate(struct cli *c);
 int cmd_login_approve(struct cli *c);
+int cmd_login_principal(struct cli *c);
 int cmd_sd_download(struct cli *c);
 int cmd_key_create(struct cli *c);
 int cmd_key_show(struct cli *c);

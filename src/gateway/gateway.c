@@ -429,7 +429,15 @@ static hsm_err open_rest(struct gateway *g)
         .meters = g->shared.meters,
         .region = g->shared.region,
     };
-    hsm_err err = relay_new(&g->loop, g->control, g->o->issuer_connect, &g->relay);
+    struct issuer_hosts external = {.n = 0};
+    hsm_err err = HSM_OK;
+    if (g->o->issuer_file != NULL)
+        err = issuer_hosts_read(g->o->issuer_file, &external);
+    if (err != HSM_OK) {
+        (void)snprintf(g->text, sizeof g->text, "--issuer-file cannot be read");
+        return err;
+    }
+    err = relay_new(&g->loop, g->control, g->o->issuer_connect, &external, &g->relay);
     if (err != HSM_OK) {
         (void)snprintf(g->text, sizeof g->text, "--issuer-connect cannot be resolved");
         return err;

@@ -11,6 +11,7 @@ const char options_usage[] =
     "usage: keyhold-gateway --rings TEXT --store DIR --audit DIR --cert FILE --key FILE\n"
     "                       --loops N --face suffix=S,port=P,authority=URL [--face ...]\n"
     "                       [--door PATH] [--listen ADDR:PORT] [--issuer-connect HOST:PORT]\n"
+    "                       [--issuer-file POOL.JSON]\n"
     "                       [--region NAME] [--control PATH] [--pool-state PATH]\n"
     "                       [--network FILE]\n"
     "                       [--cpus LIST] [--metrics-fd N] [--ready-fd N]\n"
@@ -132,6 +133,9 @@ static bool take(struct gateway_options *o, int option, const char *arg)
     case 'i':
         o->issuer_connect = arg;
         return true;
+    case 'q':
+        o->issuer_file = arg;
+        return true;
     case 'g':
         o->region = arg;
         return true;
@@ -198,6 +202,7 @@ hsm_err options_parse(int argc, char **argv, struct gateway_options *ret, char *
         {"loops", required_argument, NULL, 'n'},
         {"face", required_argument, NULL, 'f'},
         {"issuer-connect", required_argument, NULL, 'i'},
+        {"issuer-file", required_argument, NULL, 'q'},
         {"region", required_argument, NULL, 'g'},
         {"control", required_argument, NULL, 'o'},
         {"pool-state", required_argument, NULL, 'p'},

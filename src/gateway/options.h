@@ -18,6 +18,7 @@ struct gateway_options {
     int cpu[RING_LANES_MAX]; /* per loop; -1: not pinned */
     struct faces faces;
     const char *issuer_connect; /* NULL: none */
+    const char *issuer_file;    /* pool.json, for external issuers; NULL: none */
     const char *region;
     const char *control;     /* NULL: none */
     const char *pool_state;  /* NULL: none */

@@ -6,7 +6,8 @@
 #include <sys/socket.h>
 #include "base/log.h"
 
-#define READ_SIZE 16384
+#define READ_SIZE  16384
+#define EARLY_SIZE 8192
 
 struct relay_conn {
     struct relay *r;
@@ -14,6 +15,13 @@ struct relay_conn {
     uv_tcp_t tcp;
     uv_timer_t timer;
     uv_connect_t connect;
+    uv_getaddrinfo_t *lookup; /* under way */
+    char host[256];           /* of an external issuer; else "" */
+    uint16_t port;
+    unsigned tried; /* of its addresses */
+    bool is_up;
+    uint8_t early[EARLY_SIZE]; /* what the boundary says before that: to whoever answers */
+    size_t early_n;
     unsigned handles; /* open ones: memory goes with the last */
     size_t to_send;   /* bytes accepted and not written yet */
     uint8_t buf[READ_SIZE];
@@ -23,6 +31,7 @@ struct relay {
     uv_loop_t *loop;
     struct control *c;
     struct sockaddr_storage addr;
+    struct issuer_hosts external;
     bool has_addr, is_stopping;
     struct relay_conn *conn[RELAY_CONNS_MAX];
     uint8_t frame[READ_SIZE + 64];
@@ -49,6 +58,11 @@ static void drop(struct relay_conn *k)
     for (size_t i = 0; i < RELAY_CONNS_MAX; i++) {
         if (r->conn[i] == k)
             r->conn[i] = NULL;
+    }
+    if (k->lookup != NULL) {
+        k->lookup->data = NULL; /* its answer is for nobody */
+        (void)uv_cancel((uv_req_t *)k->lookup);
+        k->lookup = NULL;
     }
     if (!uv_is_closing((uv_handle_t *)&k->tcp)) {
         uv_close((uv_handle_t *)&k->tcp, on_closed);
@@ -110,13 +124,25 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     control_send(r->c, CTL_NET_DATA, 0, wr_view(&w));
 }
 
+static void try_next(struct relay_conn *k);
+static void write_out(struct relay_conn *k, struct bytes data);
+
 static void on_connected(uv_connect_t *req, int status)
 {
     struct relay_conn *k = req->data;
     if (status == UV_ECANCELED)
         return;
-    if (status < 0 || uv_read_start((uv_stream_t *)&k->tcp, on_alloc, on_read) != 0)
+    if (status < 0 && k->host[0] != 0) {
+        try_next(k);
+        return;
+    }
+    if (status < 0 || uv_read_start((uv_stream_t *)&k->tcp, on_alloc, on_read) != 0) {
         end(k, HSM_E_UNAVAILABLE);
+        return;
+    }
+    k->is_up = true;
+    if (k->early_n > 0)
+        write_out(k, bytes_of(k->early, k->early_n));
 }
 
 static void on_timeout(uv_timer_t *t)
@@ -140,12 +166,91 @@ static struct relay_conn *conn_new(struct relay *r, uint32_t id)
     return k;
 }
 
+static void connect_to(struct relay_conn *k, const struct sockaddr *addr)
+{
+    if (uv_tcp_connect(&k->connect, &k->tcp, addr, on_connected) != 0)
+        end(k, HSM_E_UNAVAILABLE);
+}
+
+/* The n-th one, those of IPv4 first; NULL: there are no more. */
+static const struct sockaddr *pick(const struct addrinfo *found, unsigned tried)
+{
+    const struct addrinfo *at[16];
+    size_t n = 0;
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        for (const struct addrinfo *i = found; i != NULL && n < 16; i = i->ai_next) {
+            if ((i->ai_family == AF_INET6) == (v6 == 1))
+                at[n++] = i;
+        }
+    }
+    return tried < n ? at[tried]->ai_addr : NULL;
+}
+
+static void on_found(uv_getaddrinfo_t *lookup, int status, struct addrinfo *found)
+{
+    struct relay_conn *k = lookup->data;
+    if (k != NULL) {
+        k->lookup = NULL;
+        const struct sockaddr *addr = status == 0 ? pick(found, k->tried) : NULL;
+        if (addr == NULL)
+            end(k, HSM_E_UNAVAILABLE);
+        else
+            connect_to(k, addr);
+    }
+    uv_freeaddrinfo(found);
+    free(lookup);
+}
+
+static void look_up(struct relay_conn *k)
+{
+    char service[8];
+    const struct addrinfo want = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    uv_getaddrinfo_t *lookup = malloc(sizeof *lookup);
+    (void)snprintf(service, sizeof service, "%u", k->port);
+    if (lookup != NULL)
+        lookup->data = k;
+    if (lookup == NULL ||
+        uv_getaddrinfo(k->r->loop, lookup, on_found, k->host, service, &want) != 0) {
+        free(lookup);
+        end(k, HSM_E_UNAVAILABLE);
+        return;
+    }
+    k->lookup = lookup;
+}
+
+/* A connection of its own for the next address, in the place of this one. */
+static void try_next(struct relay_conn *k)
+{
+    struct relay *r = k->r;
+    size_t at = 0;
+    while (at < RELAY_CONNS_MAX && r->conn[at] != k)
+        at++;
+    struct relay_conn *next = at < RELAY_CONNS_MAX ? conn_new(r, k->id) : NULL;
+    if (next == NULL) {
+        end(k, HSM_E_UNAVAILABLE);
+        return;
+    }
+    memcpy(next->host, k->host, sizeof next->host);
+    next->port = k->port;
+    next->tried = k->tried + 1;
+    memcpy(next->early, k->early, k->early_n);
+    next->early_n = k->early_n;
+    drop(k);
+    r->conn[at] = next;
+    (void)uv_timer_start(&next->timer, on_timeout, RELAY_TIMEOUT_MS, 0);
+    look_up(next);
+}
+
 void relay_open(struct relay *r, const struct wire_net_open *m)
 {
     size_t at = 0;
+    char host[256] = "";
     while (at < RELAY_CONNS_MAX && r->conn[at] != NULL)
         at++;
-    bool refused = at == RELAY_CONNS_MAX || !r->has_addr || r->is_stopping;
+    if (m->host.n < sizeof host && m->host.n > 0)
+        memcpy(host, m->host.p, m->host.n);
+    bool external = issuer_hosts_has(&r->external, host, m->port);
+    bool refused = at == RELAY_CONNS_MAX || (!r->has_addr && !external) || r->is_stopping;
     struct relay_conn *k = refused || find(r, m->conn) != NULL ? NULL : conn_new(r, m->conn);
     if (k == NULL) {
         tell_closed(r, m->conn, HSM_E_UNAVAILABLE);
@@ -153,8 +258,13 @@ void relay_open(struct relay *r, const struct wire_net_open *m)
     }
     r->conn[at] = k;
     (void)uv_timer_start(&k->timer, on_timeout, RELAY_TIMEOUT_MS, 0);
-    if (uv_tcp_connect(&k->connect, &k->tcp, (const struct sockaddr *)&r->addr, on_connected) != 0)
-        end(k, HSM_E_UNAVAILABLE);
+    if (external) {
+        memcpy(k->host, host, sizeof k->host);
+        k->port = m->port;
+        look_up(k);
+    } else {
+        connect_to(k, (const struct sockaddr *)&r->addr);
+    }
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -168,22 +278,19 @@ static void on_written(uv_write_t *req, int status)
     free(w);
 }
 
-void relay_data(struct relay *r, const struct wire_net_data *m)
+static void write_out(struct relay_conn *k, struct bytes data)
 {
-    struct relay_conn *k = find(r, m->conn);
-    if (k == NULL)
-        return; /* closed meanwhile */
     struct relay_write *w = NULL;
-    if (k->to_send + m->data.n <= RELAY_BYTES_MAX)
-        w = malloc(sizeof *w + m->data.n);
+    if (k->to_send + data.n <= RELAY_BYTES_MAX)
+        w = malloc(sizeof *w + data.n);
     if (w == NULL) {
         end(k, HSM_E_RANGE);
         return;
     }
     w->conn = k;
-    w->n = m->data.n;
+    w->n = data.n;
     if (w->n > 0)
-        memcpy(w->data, m->data.p, w->n);
+        memcpy(w->data, data.p, w->n);
     uv_buf_t buf = uv_buf_init(w->data, (unsigned)w->n);
     if (uv_write(&w->req, (uv_stream_t *)&k->tcp, &buf, 1, on_written) != 0) {
         free(w);
@@ -191,6 +298,21 @@ void relay_data(struct relay *r, const struct wire_net_data *m)
         return;
     }
     k->to_send += w->n;
+}
+
+void relay_data(struct relay *r, const struct wire_net_data *m)
+{
+    struct relay_conn *k = find(r, m->conn);
+    if (k == NULL)
+        return; /* closed meanwhile */
+    if (k->host[0] == 0 || k->is_up) {
+        write_out(k, m->data);
+    } else if (m->data.n > sizeof k->early - k->early_n) {
+        end(k, HSM_E_RANGE);
+    } else if (m->data.n > 0) {
+        memcpy(k->early + k->early_n, m->data.p, m->data.n);
+        k->early_n += m->data.n;
+    }
 }
 
 void relay_close(struct relay *r, const struct wire_net_close *m)
@@ -220,13 +342,15 @@ static hsm_err resolve(struct relay *r, const char *target)
     return HSM_OK;
 }
 
-hsm_err relay_new(uv_loop_t *loop, struct control *c, const char *target, struct relay **ret)
+hsm_err relay_new(uv_loop_t *loop, struct control *c, const char *target,
+                  const struct issuer_hosts *external, struct relay **ret)
 {
     struct relay *r = calloc(1, sizeof *r);
     if (r == NULL)
         return HSM_E_NOMEM;
     r->loop = loop;
     r->c = c;
+    r->external = *external;
     hsm_err err = target != NULL ? resolve(r, target) : HSM_OK;
     if (err != HSM_OK) {
         free(r);

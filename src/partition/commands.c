@@ -269,6 +269,8 @@ static void client_args(const struct installation *in, const struct partition_en
         process_args_add(a, "%s", c->issuer);
     else
         process_args_add(a, "127.0.0.1:%u", c->port);
+    process_args_add(a, "--issuer-file");
+    process_args_add(a, "%s/" HOME_POOL_INIT, in->home);
     process_args_add(a, "--region");
     process_args_add(a, "%s", c->region);
 }
