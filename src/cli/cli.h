@@ -37,6 +37,7 @@ extern const struct cli_command cli_local_commands[];     /* up, down, status, e
 extern const struct cli_command cli_pool_commands[];      /* activate, key, role, security-domain */
 extern const struct cli_command cli_audit_commands[];     /* audit tail, audit verify */
 extern const struct cli_command cli_partition_commands[]; /* partition, pool */
+extern const struct cli_command cli_node_commands[];      /* node */
 
 extern const struct cli_command cli_network_commands[]; /* dns */
 

@@ -10,9 +10,9 @@
 #include "cli/billing.h"
 #include "cli/cli.h"
 
-static const struct cli_command *const tables[] = {cli_local_commands,   cli_pool_commands,
-                                                   cli_audit_commands,   cli_partition_commands,
-                                                   cli_billing_commands, cli_network_commands};
+static const struct cli_command *const tables[] = {
+    cli_local_commands,   cli_pool_commands,    cli_audit_commands, cli_partition_commands,
+    cli_billing_commands, cli_network_commands, cli_node_commands};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 static void usage(const char *prefix)

@@ -165,6 +165,7 @@ static void node_token(struct client *c)
 static void list_nodes(struct client *c)
 {
     static struct placement_node nodes[PLACEMENT_NODES_MAX];
+    node_views_ask(c->all->fabric->views); /* also those that joined just now */
     size_t n = node_views_get(c->all->fabric->views, nodes, PLACEMENT_NODES_MAX);
     struct wr w = wr_of(c->answer, ANSWER_MAX);
     struct json_wr j = json_wr_of(&w);

@@ -151,6 +151,10 @@ static void fabric_args(const struct installation *in, int ready_fd, struct proc
     process_args_add(a, "%s", c->name);
     process_args_add(a, "--region");
     process_args_add(a, "%s", c->region);
+    if (c->nodes[0] != '\0') {
+        process_args_add(a, "--nodes");
+        process_args_add(a, "%s", c->nodes);
+    }
     process_args_add(a, "--ready-fd");
     process_args_add(a, "%d", ready_fd);
 }

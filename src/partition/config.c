@@ -86,6 +86,9 @@ static hsm_err host_members(const struct json_doc *d, struct partition_config *c
     TRY(config_bool(d, 0, "fabric", true, &fabric));
     TRY(config_text(d, 0, "listen", c->listen, sizeof c->listen, !fabric));
     TRY(config_text(d, 0, "issuer", c->issuer, sizeof c->issuer, !fabric));
+    TRY(config_text(d, 0, "nodes", c->nodes, sizeof c->nodes, false));
+    if (c->nodes[0] != '\0' && (!fabric || !config_address_valid(c->nodes)))
+        return HSM_E_MALFORMED;
     for (unsigned i = 0; i < c->partition_n; i++)
         local += !c->partition[i].remote;
     if ((c->listen[0] != '\0' && !config_address_valid(c->listen)) ||
@@ -177,6 +180,7 @@ static void put_all(struct json_wr *j, const struct partition_config *c)
     config_partitions_write(j, c);
     put_text(j, "listen", c->listen);
     put_text(j, "issuer", c->issuer);
+    put_text(j, "nodes", c->nodes);
     if (c->no_fabric) {
         json_name(j, "fabric");
         json_put_bool(j, false);

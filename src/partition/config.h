@@ -50,6 +50,7 @@ struct partition_config {
     char listen[72];  /* "": loopback only */
     char issuer[280]; /* HOST:PORT; "": the door of this host */
     bool no_fabric;
+    char nodes[72]; /* HOST:PORT where nodes of other hosts connect to; "": none may */
 };
 
 /* HSM_E_MALFORMED / HSM_E_IO with text[cap] saying what is wrong and where. */

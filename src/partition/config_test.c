@@ -212,6 +212,7 @@ static void changes_partitions(void **state)
     snprintf(c.evidence, sizeof c.evidence, "software");
     snprintf(c.listen, sizeof c.listen, "0.0.0.0:1");
     snprintf(c.issuer, sizeof c.issuer, "there:2");
+    snprintf(c.nodes, sizeof c.nodes, "10.0.0.1:7443");
     assert_int_equal(partition_config_store(path, &c, why, sizeof why), HSM_OK);
     assert_int_equal(partition_config_load(path, &back, why, sizeof why), HSM_OK);
     assert_memory_equal(back.partition, c.partition, 7 * sizeof c.partition[0]);
@@ -221,6 +222,7 @@ static void changes_partitions(void **state)
     assert_string_equal(back.evidence, c.evidence);
     assert_string_equal(back.listen, c.listen);
     assert_string_equal(back.issuer, c.issuer);
+    assert_string_equal(back.nodes, c.nodes);
     assert_false(back.no_fabric);
     assert_int_equal(partition_config_add(&back, &n), HSM_OK);
     assert_int_equal(n, 9);
