@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/file.h"
 #include "fabric/arm_internal.h"
 #include "fabric/hsm.h"
 
@@ -128,6 +129,19 @@ static inline void rig_node(void *ctx, const char *node, struct bytes line, node
     nodes_answer_line(wr_view(&w), fn, fn_ctx);
 }
 
+/* One signing key for all tests of a program: making one takes longer than the tests. */
+static inline bool rig_share_key(const char *home, bool before)
+{
+    static uint8_t key[8192];
+    static size_t n;
+    char path[256];
+    snprintf(path, sizeof path, "%s/signing.key", home);
+    if (before)
+        return n == 0 || (dir_ensure(home, 0700) == HSM_OK &&
+                          file_replace(path, bytes_of(key, n), 0600) == HSM_OK);
+    return n > 0 || file_read(path, key, sizeof key, &n) == HSM_OK;
+}
+
 static inline int rig_setup(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
@@ -143,8 +157,9 @@ static inline int rig_setup(void **state)
                                     .pool = "dev",
                                     .region = "local"};
     *state = r;
-    if (fabric_open(&c, RIG_NOW_MS, &r->f, r->text, sizeof r->text) != HSM_OK ||
-        nodes_open_fake(rig_node, r, &r->f->nodes) != HSM_OK)
+    if (!rig_share_key(r->home, true) ||
+        fabric_open(&c, RIG_NOW_MS, &r->f, r->text, sizeof r->text) != HSM_OK ||
+        !rig_share_key(r->home, false) || nodes_open_fake(rig_node, r, &r->f->nodes) != HSM_OK)
         return -1;
     r->pool_n = 1;
     r->pool[0] = (struct rig_pool){.name = "dev", .running = true};
