@@ -179,7 +179,7 @@ static bool same_key(struct consumer_value old, const struct account_key *k)
 static bool put_key(struct fabric *f, const struct request *rq, const struct arm_put *p,
                     const struct encryption *e, struct answer *a)
 {
-    struct account_key k;
+    struct account_key k = {.version = ""};
     struct key_url u;
     struct consumer_value old = {e->old.d, member(e->old, "keyvaultproperties")};
     char text[2 * KEY_URL_MAX];
