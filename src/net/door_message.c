@@ -13,12 +13,13 @@ bool door_endpoint_valid(struct bytes id)
 
 size_t door_message_write(const char *endpoint, uint8_t dst[DOOR_MESSAGE_MAX])
 {
-    size_t n = endpoint != NULL ? strlen(endpoint) : 0;
-    HSM_ASSERT(n <= DOOR_ENDPOINT_MAX);
-    dst[0] = n > 0 ? DOOR_PRIVATE : DOOR_PUBLIC;
-    if (n > 0)
-        memcpy(dst + 1, endpoint, n);
-    return 1 + n;
+    struct wr w = wr_of(dst, DOOR_MESSAGE_MAX);
+    bool is_private = endpoint != NULL && endpoint[0] != '\0';
+    wr_u8(&w, is_private ? DOOR_PRIVATE : DOOR_PUBLIC);
+    if (is_private)
+        wr_str(&w, endpoint);
+    HSM_ASSERT(wr_ok(&w) == HSM_OK);
+    return w.n;
 }
 
 hsm_err door_message_parse(struct bytes in, char id[DOOR_ENDPOINT_MAX + 1])
