@@ -236,6 +236,7 @@ void arm_groups(struct fabric *f, const struct request *rq, struct answer *a)
 struct cascade {
     const struct request *rq;
     struct answer *answer;
+    const char *within;
     bool good;
 };
 
@@ -243,7 +244,7 @@ static bool delete_child(void *ctx, struct fabric *f, const struct arm_resource 
 {
     struct cascade *c = ctx;
     char id[ARM_ID_MAX + 1], key[STATE_KEY_MAX + 1], operation[UUID_TEXT_LEN + 1];
-    struct arm_delete d = {.type = r->type, .resource = r, .id = id};
+    struct arm_delete d = {.type = r->type, .resource = r, .id = id, .within = c->within};
     if (!arm_string(&r->json, 0, "id", id, sizeof id) || !arm_key(bytes_str(id), key))
         return true;
     if (r->type != NULL && r->type->del != NULL && !r->type->del(f, c->rq, &d, c->answer)) {
@@ -279,9 +280,13 @@ void arm_group_delete(struct fabric *f, const struct request *rq, struct answer 
     (void)stage(rq->changes, name, wr_view(&w));
     id[strlen(id) + 1] = 0;
     id[strlen(id)] = '/';
+    c.within = id;
+    const struct wr headers = a->headers;
     arm_each(f, bytes_str(id), NULL, delete_child, &c);
     if (!c.good)
         return;
+    a->headers = headers; /* without those of its children's own answers */
+    a->body.n = 0;
     operation_start(rq->changes, DELETE_KIND, bytes_str(key), bytes_str(OPERATION_DATA_EMPTY),
                     rq->now_ms, operation);
     struct bytes version = url_param_get(&rq->url, "api-version");

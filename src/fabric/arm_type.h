@@ -83,6 +83,7 @@ struct arm_delete {
     const struct arm_type *type;
     const struct arm_resource *resource;
     const char *id;
+    const char *within; /* "ID/" of the group that goes with all that is in it; NULL: only this */
     /* Kind of an operation that will delete the document; NULL: it goes now, with its children. */
     const char *operation;
 };

@@ -147,36 +147,46 @@ static void vnet_render(struct fabric *f, const struct request *rq, const struct
 /* ---- in use? ---- */
 
 struct use {
-    struct bytes below; /* id of a subnet, or of a network and "/" */
+    struct bytes below;  /* id of a subnet, or of a network and "/" */
+    struct bytes within; /* who uses it from here goes with it */
     bool found;
 };
+
+static bool begins(const char *id, struct bytes with)
+{
+    return with.n > 0 && strlen(id) >= with.n && bytes_ieq(bytes_of(id, with.n), with);
+}
 
 static bool look_use(void *ctx, struct fabric *f, const struct arm_resource *r)
 {
     struct use *u = ctx;
     struct endpoint e;
+    char id[ARM_ID_MAX + 1];
     (void)f;
-    if (endpoint_read(&r->json, &e) && strlen(e.subnet) >= u->below.n)
-        u->found = bytes_ieq(bytes_of(e.subnet, u->below.n), u->below) &&
+    if (endpoint_read(&r->json, &e) && arm_string(&r->json, 0, "id", id, sizeof id))
+        u->found = begins(e.subnet, u->below) && !begins(id, u->within) &&
                    (strlen(e.subnet) == u->below.n || u->below.p[u->below.n - 1] == '/');
     return !u->found;
 }
 
-static bool not_in_use(struct fabric *f, const char *id, bool is_network, struct answer *a)
+static bool not_in_use(struct fabric *f, const struct arm_delete *d, bool is_network,
+                       struct answer *a)
 {
     char text[ARM_ID_MAX + 2];
-    snprintf(text, sizeof text, "%s%s", id, is_network ? "/" : "");
-    struct use u = {.below = bytes_str(text)};
+    snprintf(text, sizeof text, "%s%s", d->id, is_network ? "/" : "");
+    struct use u = {.below = bytes_str(text),
+                    .within = bytes_str(d->within == NULL ? "" : d->within)};
     arm_each(f, bytes_str("/subscriptions/"), &network_endpoint_type, look_use, &u);
-    return !u.found || arm_error(a, 400, "InUseSubnetCannotBeDeleted",
-                                 "'%s' is in use by a private endpoint and cannot be deleted.", id);
+    return !u.found ||
+           arm_error(a, 400, "InUseSubnetCannotBeDeleted",
+                     "'%s' is in use by a private endpoint and cannot be deleted.", d->id);
 }
 
 static bool vnet_delete(struct fabric *f, const struct request *rq, struct arm_delete *d,
                         struct answer *a)
 {
     (void)rq;
-    return not_in_use(f, d->id, true, a);
+    return not_in_use(f, d, true, a);
 }
 
 const struct arm_type network_vnet_type = {
@@ -216,7 +226,7 @@ static bool subnet_delete(struct fabric *f, const struct request *rq, struct arm
                           struct answer *a)
 {
     (void)rq;
-    return not_in_use(f, d->id, false, a);
+    return not_in_use(f, d, false, a);
 }
 
 const struct arm_type network_subnet_type = {

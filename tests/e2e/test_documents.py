@@ -246,6 +246,22 @@ def test_first_key(s):
 
 # ---- 003, section 7 and Verify: the perimeter
 
+def test_private_endpoint(s):
+    s.ok(f"az network vnet create --name vnet-hub --resource-group {GROUP} --location eastus2 "
+         "--address-prefixes 127.60.0.0/16 --subnet-name snet-privatelink --subnet-prefixes 127.60.0.0/24")
+    made = s.json("""az network private-endpoint create --name pe-mhsm \\
+--resource-group rg-security-core \\
+--vnet-name vnet-hub --subnet snet-privatelink \\
+--private-connection-resource-id "$(az keyvault show --hsm-name kv-mhsm-prod --query id -o tsv)" \\
+--group-id managedhsm \\
+--connection-name mhsm-conn
+""")
+    c = made["privateLinkServiceConnections"][0]
+    assert c["name"] == "mhsm-conn" and c["groupIds"] == ["managedhsm"]
+    assert c["privateLinkServiceConnectionState"]["status"] == "Approved"
+    assert c["privateLinkServiceId"].endswith(f"/managedHSMs/{PROD}")
+
+
 def test_purge_protection(s):
     made = s.json("""az keyvault update-hsm --hsm-name kv-mhsm-prod \\
 --resource-group rg-security-core \\
