@@ -90,8 +90,8 @@ static void take_token(struct rig *r)
 static int setup(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
-    void *dir = NULL;
     *state = r;
+    void *dir = NULL;
     if (r == NULL || test_dir_setup(&dir) != 0 || uv_loop_init(&r->loop) != 0)
         return -1;
     r->dir = dir;

@@ -23,12 +23,12 @@ struct rig {
 static int setup(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
+    *state = r;
     void *dir = NULL;
     if (r == NULL || test_dir_setup(&dir) != 0 || uv_loop_init(&r->loop) != 0)
         return -1;
     r->dir = dir;
     snprintf(r->path, sizeof r->path, "%s/node.sock", r->dir->path);
-    *state = r;
     return nodes_open(&r->loop, r->path, &r->nodes) == HSM_OK ? 0 : -1;
 }
 

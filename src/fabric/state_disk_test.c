@@ -65,12 +65,12 @@ static void reopen(struct rig *r)
 static int setup(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
+    *state = r;
     void *dir = NULL;
     if (r == NULL || test_dir_setup(&dir) != 0 || uv_loop_init(&r->loop) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
     r->dir = dir;
-    *state = r;
     return 0;
 }
 

@@ -55,6 +55,7 @@ static void copy_file(const char *from, const char *to)
 static int setup(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
+    *state = r;
     void *dir = NULL;
     static const char *const names[] = {"localhost"};
     if (r == NULL || test_dir_setup(&dir) != 0 || uv_loop_init(&r->loop) != 0)
@@ -76,7 +77,6 @@ static int setup(void **state)
     char ca[220];
     snprintf(ca, sizeof ca, "%s/ca.pem", r->fabric_dir);
     const struct node_link_config cfg = {.listen = "127.0.0.1:0", .dir = r->fabric_dir, .ca = ca};
-    *state = r;
     return node_link_open(r->f, &cfg, &r->f->link, r->text, sizeof r->text) == HSM_OK ? 0 : -1;
 }
 
@@ -244,7 +244,7 @@ static void joined_nodes_are_asked(void **state)
 {
     struct rig *r = *state;
     char secret[NODE_SECRET_LEN + 1], body[1024];
-    struct node_record node;
+    struct node_record node = {0};
     make_token(r, NOW_MS + 1000, secret);
     make_body(r, secret, "far", body);
     assert_int_equal(join(r, body, &node), HSM_OK);
@@ -268,7 +268,7 @@ static void tokens_are_good_once(void **state)
 {
     struct rig *r = *state;
     char secret[NODE_SECRET_LEN + 1], body[1024];
-    struct node_record node;
+    struct node_record node = {0};
     make_token(r, NOW_MS + 1000, secret);
     make_body(r, secret, "far", body);
     assert_int_equal(join(r, body, &node), HSM_OK);
@@ -289,7 +289,7 @@ static void removed_nodes_stay_out(void **state)
 {
     struct rig *r = *state;
     char secret[NODE_SECRET_LEN + 1], body[1024];
-    struct node_record node, next;
+    struct node_record node = {0}, next = {0};
     make_token(r, NOW_MS + 1000, secret);
     make_body(r, secret, "far", body);
     assert_int_equal(join(r, body, &node), HSM_OK);
