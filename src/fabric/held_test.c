@@ -158,7 +158,7 @@ static void answered(struct rig *r, struct asker *q, unsigned status)
 static void writes_at_once(void **state)
 {
     struct rig *r = *state;
-    char name[16];
+    char name[32];
     for (int i = 0; i < ASKERS; i++) {
         snprintf(name, sizeof name, "group%d", i);
         ask(r, &r->asker[i], "PUT", name);

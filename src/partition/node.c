@@ -30,6 +30,8 @@ static void report(struct node *n, const char *line)
     if (fd_write_all(n->report_fd, line, strlen(line)) != HSM_OK ||
         fd_write_all(n->report_fd, "\n", 1) != HSM_OK)
         log_warn("nobody waits for the readiness report any more");
+    if (n->stopping)
+        return; /* who waits hears the end when nothing runs any more */
     (void)close(n->report_fd);
     n->report_fd = -1;
 }
@@ -38,9 +40,9 @@ void node_give_up(struct node *n, const char *text)
 {
     if (n->reported)
         return;
-    report(n, text);
     n->status = 1;
     n->stopping = true;
+    report(n, text);
 }
 
 static bool runs(const struct unit *u)
