@@ -142,8 +142,8 @@ static int setup(void **state)
         snprintf(x->address, sizeof x->address, "127.0.0.1:%u", free_port());
         n += (size_t)snprintf(r->seeds + n, sizeof r->seeds - n, "%s%d=%s", i ? "," : "", i + 1,
                               x->address);
-        snprintf(x->cert, sizeof x->cert, "%s/peer.pem", x->dir);
-        snprintf(x->key, sizeof x->key, "%s/peer.key", x->dir);
+        assert_int_equal(path_join(x->cert, sizeof x->cert, x->dir, "peer.pem"), HSM_OK);
+        assert_int_equal(path_join(x->key, sizeof x->key, x->dir, "peer.key"), HSM_OK);
         snprintf(path, sizeof path, "%s/state.key", x->dir);
         if (dir_ensure(x->dir, 0700) != HSM_OK ||
             pki_ensure_peer(r->dir->path, x->dir, "-fabric-", (unsigned)i, NOW_MS, r->text,
