@@ -56,7 +56,7 @@ static void put_definition(struct json_wr *j, const struct fabric *f, const stru
 static bool between(struct bytes filter, const char *begin, const char *end, char *dst, size_t cap)
 {
     dst[0] = 0;
-    const uint8_t *at = memmem(filter.p, filter.n, begin, strlen(begin));
+    const uint8_t *at = filter.n > 0 ? memmem(filter.p, filter.n, begin, strlen(begin)) : NULL;
     if (at == NULL)
         return false;
     at += strlen(begin);

@@ -81,8 +81,13 @@ static int teardown(void **state)
     close_state(r);
     for (int i = 0; i < 50 && uv_run(&r->loop, UV_RUN_NOWAIT) != 0; i++)
         usleep(1000);
+    static struct rig *kept[8]; /* a store that failed leaves handles in its loop: store.h */
+    static unsigned kept_n;
     int e = r->fatal == HSM_OK ? uv_loop_close(&r->loop) : 0;
-    free(r);
+    if (r->fatal != HSM_OK && kept_n < sizeof kept / sizeof kept[0])
+        kept[kept_n++] = r;
+    else
+        free(r);
     return e == 0 ? test_dir_teardown(&dir) : -1;
 }
 
