@@ -77,7 +77,7 @@ def snapshot(pool):
 @pytest.fixture(autouse=True)
 def unchanged(own):
     before, pids = snapshot(own), own.pids()
-    assert len(pids) == 5, pids
+    assert len(pids) == 6, pids
     yield
     assert snapshot(own) == before
     assert own.pids() == pids, own.logs()
