@@ -49,7 +49,7 @@ def status(pool, method, path, body=None, token=None):
 
 def test_only_programs_of_the_tests_have_it():
     names = {p.name for p in keyhold.BIN.glob("keyhold*")}
-    assert names == {p.name for p in keyhold.CLOCKED.glob("keyhold*")} and len(names) == 6
+    assert names == {p.name for p in keyhold.CLOCKED.glob("keyhold*")} and len(names) == 7
     for name in names:
         assert b"KEYHOLD_TEST_CLOCK" in (keyhold.CLOCKED / name).read_bytes()
         program = (keyhold.BIN / name).read_bytes()
