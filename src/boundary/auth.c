@@ -245,7 +245,7 @@ static hsm_err verify_and_keep(struct auth *a, struct bytes token, uint64_t now_
     DEFER(scratch_done) struct scratch *s = malloc(sizeof *s);
     if (s == NULL)
         return HSM_E_NOMEM;
-    const struct auth_issuer *by;
+    const struct auth_issuer *by = NULL;
     TRY(verify(a, token, now_ms, s, detail, cap, &by, &v->generation));
     TRY(auth_identity_new(&s->claims, by, &v->who));
     v->verified_s = now_ms / 1000;

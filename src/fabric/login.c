@@ -18,7 +18,7 @@ static enum token_fault token_of_login(struct fabric *f, const struct request *r
                                        struct token_request *q, const struct token_context *c,
                                        struct answer *a)
 {
-    struct principal who;
+    struct principal who = {0};
     bool is_public = false;
     enum token_fault e = provider_client(&f->provider, q, c, &who, &is_public);
     if (e == TOKEN_OK)

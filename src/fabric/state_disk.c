@@ -274,6 +274,14 @@ hsm_err state_disk_commit(struct state *s, struct state_commit *k)
 
 static void prove(struct state_disk *d);
 
+/* A full disk takes no entry that would prove it. */
+static bool is_caught_up(const struct state_disk *d)
+{
+    struct store_info i;
+    store_info(d->store, &i);
+    return i.leader && i.applied == i.log_last;
+}
+
 /* Everything that was in the log before is applied. */
 static void on_proved(void *ctx, hsm_err err)
 {
@@ -281,7 +289,7 @@ static void on_proved(void *ctx, hsm_err err)
     d->proving = false;
     if (d->state->closed || d->ready)
         return;
-    if (err != HSM_OK) {
+    if (err != HSM_OK && !(err == HSM_E_DISK_FULL && is_caught_up(d))) {
         if (err != HSM_E_IO)
             prove(d);
         return;

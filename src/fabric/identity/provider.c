@@ -212,7 +212,7 @@ enum token_fault provider_answer(struct provider *p, const struct token_request 
 enum token_fault provider_token(struct provider *p, const struct token_request *q,
                                 const struct token_context *c, struct wr *out)
 {
-    struct principal who;
+    struct principal who = {0};
     bool is_public = false;
     enum token_fault e = provider_client(p, q, c, &who, &is_public);
     if (e == TOKEN_OK && q->grant == GRANT_PASSWORD)
@@ -266,7 +266,7 @@ enum token_fault provider_managed_token(struct provider *p, struct bytes header,
                                         struct bytes resource, const struct managed_selector *which,
                                         uint64_t now_s, struct wr *out)
 {
-    struct principal who;
+    struct principal who = {0};
     if (!directory_secret_matches(p->dir.identity_header, header))
         return TOKEN_IDENTITY_HEADER;
     if (!token_resource_is_valid(resource))
