@@ -79,6 +79,8 @@ void node_join(struct fabric *f, const struct request *rq, struct answer *a)
                            &w);
     if (e == HSM_OK)
         answer_joined(f, &r, wr_view(&w), a);
-    else
+    else {
+        changes_reset(rq->changes, f->state); /* the token stays good */
         refuse(a, e);
+    }
 }

@@ -14,20 +14,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "codec/json.h"
+#include "partition/private_socket.h"
 #include "partition/supervisor_internal.h"
-
-static bool bind_private(int fd, const char *path)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof a.sun_path)
-        return false;
-    memcpy(a.sun_path, path, strlen(path) + 1);
-    (void)unlink(path);
-    mode_t before = umask(0177);
-    int r = bind(fd, (const struct sockaddr *)&a, sizeof a);
-    (void)umask(before);
-    return r == 0 && listen(fd, COMMAND_CLIENTS_MAX) == 0;
-}
 
 bool commandd_open(struct supervisor *s)
 {
@@ -36,14 +24,7 @@ bool commandd_open(struct supervisor *s)
         s->client[i].fd = -1;
     s->command_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return s->command_fd >= 0 && installation_path(&s->in, path, HOME_SUPERVISOR) == HSM_OK &&
-           bind_private(s->command_fd, path);
-}
-
-static bool is_own_user(int fd)
-{
-    struct ucred cred = {0};
-    socklen_t n = sizeof cred;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 && cred.uid == geteuid();
+           listen_private(s->command_fd, path, COMMAND_CLIENTS_MAX);
 }
 
 void commandd_accept(struct supervisor *s)
@@ -51,7 +32,7 @@ void commandd_accept(struct supervisor *s)
     int fd = accept4(s->command_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    for (unsigned i = 0; i < COMMAND_CLIENTS_MAX && is_own_user(fd); i++) {
+    for (unsigned i = 0; i < COMMAND_CLIENTS_MAX && private_peer_is_own(fd); i++) {
         if (s->client[i].fd >= 0)
             continue;
         s->client[i] = (struct command_client){.fd = fd};

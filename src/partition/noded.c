@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "partition/private_socket.h"
 #include "partition/node_internal.h"
 
 #define PATIENCE_MS 2000u /* then a place may be taken by another client */
@@ -24,19 +25,6 @@ static void end(struct node_client *c)
     *c = (struct node_client){.fd = -1};
 }
 
-static bool bind_private(int fd, const char *path)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof a.sun_path)
-        return false;
-    memcpy(a.sun_path, path, strlen(path) + 1);
-    (void)unlink(path);
-    mode_t before = umask(0177);
-    int r = bind(fd, (const struct sockaddr *)&a, sizeof a);
-    (void)umask(before);
-    return r == 0 && listen(fd, 32) == 0;
-}
-
 bool noded_open(struct node *n)
 {
     char path[PATH_MAX];
@@ -44,14 +32,7 @@ bool noded_open(struct node *n)
         n->client[i] = (struct node_client){.fd = -1};
     n->command_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return n->command_fd >= 0 && installation_path(&n->in, path, HOME_NODE) == HSM_OK &&
-           bind_private(n->command_fd, path);
-}
-
-static bool is_own_user(int fd)
-{
-    struct ucred cred = {0};
-    socklen_t m = sizeof cred;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &m) == 0 && cred.uid == geteuid();
+           listen_private(n->command_fd, path, 32);
 }
 
 /* A free place, or that of a client which does not come to its end. */
@@ -75,7 +56,7 @@ void noded_accept(struct node *n)
     int fd = accept4(n->command_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    struct node_client *c = is_own_user(fd) ? place(n) : NULL;
+    struct node_client *c = private_peer_is_own(fd) ? place(n) : NULL;
     char *line = c != NULL ? malloc(NODE_LINE_MAX) : NULL;
     if (line == NULL) {
         (void)close(fd);
